@@ -1,0 +1,285 @@
+/**
+ * Typed mirror of native/addon: the only description of what the .node exports. It and addon.cpp change together.
+ *
+ * No tensor byte crosses into JavaScript here unless a {@link NativeRegion} is a Uint8Array that the caller made.
+ * Every function that returns a promise runs on the engine's own threads and rejects with an Error that carries
+ * `code` (an ErrorCode) and, where known, `file`, `tensor`, `index`, `operand` and `hint`.
+ */
+
+/** Floating dtypes the kernels compute with, by their safetensors names. */
+export type FloatDtype = 'F32' | 'F16' | 'BF16' | 'F8_E4M3' | 'F8_E5M2'
+
+/** An open file of the engine. Reads use pread, writes pwrite: no position, no mapping, usable from many jobs. */
+export interface NativeFile {
+  /** Size in bytes when it was opened. */
+  readonly size: number
+  /** Path it was opened with. */
+  readonly path: string
+  /** Closes it once no running job uses it. Idempotent. */
+  close(): void
+}
+
+/** Raises a flag that running jobs poll at every block (a few milliseconds at most). */
+export interface NativeCancelToken {
+  cancel(): void
+}
+
+/** A byte range of an open file, or memory (any alignment). */
+export type NativeRegion = { file: NativeFile; offset: number; length: number } | Uint8Array
+
+/** A tensor as an operand: its bytes and how to read them. length = elements × size of dtype. */
+export interface Operand {
+  region: NativeRegion
+  dtype: FloatDtype
+}
+
+/** Common to all jobs. */
+export interface JobControl {
+  cancel?: NativeCancelToken
+  /** Called at most 20 times a second with the bytes read so far by this job. Never called after the promise settled. */
+  onProgress?: (bytes: number) => void
+  /** Threads at most, the job's own included. Default: the machine's. */
+  threads?: number
+}
+
+/** One tensor of a merge: θ0, the θt in task order, and where θ* goes (null: not stored). */
+export interface MergeTensor {
+  name: string
+  elements: number
+  /** Storage dtype: operands of another dtype are converted to it first, round to nearest even. */
+  dtype: FloatDtype
+  base: Operand
+  tasks: Operand[]
+  out: NativeRegion | null
+}
+
+/** Merge: θ* = fma(λ, Σt(θt − θ0), θ0), rounded to dtype; design.md section 1. */
+export interface MergeJob {
+  tensors: MergeTensor[]
+  /** Rounded to f32 by the caller (Math.fround). */
+  lambda: number
+  /** Counts |θt − θ*| of all tasks into the current windows in the same pass. */
+  selection?: NativeSelection | null
+  /** 'error' (default): a NaN rejects with NON_FINITE. 'keep': NaN ranks above infinity. */
+  nonFinite?: 'error' | 'keep'
+}
+
+/** Fingerprints of the bytes seen, 32 hex digits, one per tensor, in job order. */
+export interface MergeResult {
+  merged: string[]
+  base: string[]
+}
+
+/** A residual to rank: θ* as stored, and θt of some tasks. */
+export interface ResidualTensor {
+  name: string
+  elements: number
+  dtype: FloatDtype
+  merged: NativeRegion
+  tasks: Operand[]
+}
+
+export interface CountJob {
+  tensors: ResidualTensor[]
+  selection: NativeSelection
+  nonFinite?: 'error' | 'keep'
+}
+
+/** Samples pages of every tensor before the first full pass, to guess narrow windows. Never changes the result. */
+export interface SampleJob {
+  tensors: MergeTensor[]
+  lambda: number
+  selection: NativeSelection
+}
+
+/** The exact threshold of one task: kept are all keys > key, and the first `ties` entries (in order) with key == key. */
+export interface Threshold {
+  /** Bits of |u| as an unsigned 32-bit integer; 0xFFFFFFFF: keep nothing. */
+  key: number
+  /** Entries equal to key that are still to be kept. */
+  ties: number
+}
+
+/**
+ * Exact k-th largest |u| per task by counting keys inside a window of the key space and narrowing it.
+ * Protocol: new → sampleResiduals → (mergeTensors with `selection` over everything) → advance() →
+ * while it answers false: countResiduals over everything → advance().
+ */
+export interface NativeSelection {
+  /** Closes a full pass. True: every task's threshold is exact. False: another full pass is needed. */
+  advance(): boolean
+  /** After advance() answered true. One per task, in task order. */
+  thresholds(): Threshold[]
+  /** Windows and counts as bytes, for the resume journal. */
+  snapshot(): Uint8Array
+}
+
+/** Which index code: see docs/FORMAT.md. 'auto' takes the smaller, u16 on a tie. */
+export type IndexCode = 'u16' | 'bitmap'
+
+export interface EmitTensor {
+  name: string
+  elements: number
+  dtype: FloatDtype
+  task: Operand
+  merged: NativeRegion
+}
+
+/**
+ * Writes the kept entries of one task, tensor after tensor, from `offset` of `out` on. For each tensor with kept
+ * entries: value, then index, then blocks, each zero-padded to a multiple of 8 bytes.
+ */
+export interface EmitJob {
+  tensors: EmitTensor[]
+  threshold: Threshold
+  index: IndexCode | 'auto'
+  out: NativeFile
+  offset: number
+  nonFinite?: 'error' | 'keep'
+}
+
+/** Where a tensor's delta landed in `out`. Lengths are without the padding; kept 0: nothing was written. */
+export interface EmittedTensor {
+  kept: number
+  index: IndexCode
+  /** Number of 65 536-element blocks; `blocks` holds blockCount + 1 entry starts. */
+  blockCount: number
+  /** Byte offset in `out` and stored length with padding. */
+  value: { offset: number; length: number }
+  indexBytes: { offset: number; length: number }
+  blocks: { offset: number; length: number }
+}
+
+export interface EmitResult {
+  tensors: EmittedTensor[]
+  /** Where the next job goes on. */
+  offset: number
+  /** Ties still to be kept by the next job. */
+  ties: number
+}
+
+/** A stored delta: the three arrays (padding allowed behind each). */
+export interface DeltaRegions {
+  kept: number
+  index: IndexCode
+  /** u32 LE entry starts when kept < 2^32, else u64 LE. */
+  blocks: NativeRegion
+  indexBytes: NativeRegion
+  value: NativeRegion
+}
+
+/** Copies `merged` to `out` and overwrites the delta's positions. delta null: a plain copy. */
+export interface ScatterTensor {
+  name: string
+  /** Elements and dtype of the stored tensor. */
+  elements: number
+  dtype: FloatDtype
+  merged: NativeRegion
+  delta: DeltaRegions | null
+  out: NativeRegion
+}
+
+/** Plain byte copies (tensors kept whole). Source and target lengths are equal. */
+export interface CopyJob {
+  copies: { name: string; from: NativeRegion; to: NativeRegion }[]
+}
+
+export interface CompareTensor extends Omit<ScatterTensor, 'out'> {
+  /** The original to compare with. */
+  against: Operand
+}
+
+/** Of one tensor: θ̂t as materialised against θt (converted to the storage dtype). */
+export interface TensorDifference {
+  /** Elements whose bits differ. */
+  differing: number
+  /** Lowest flat index that differs, −1 if none. */
+  firstDifferent: number
+  /** max |θ̂t − θt|, as f64. */
+  maxAbs: number
+  /** Σ (θ̂t − θt)². */
+  errorSquared: number
+  /** Σ (θt − θ*)². */
+  residualSquared: number
+  /** Σ θt². */
+  originalSquared: number
+  /** Kept positions whose stored bits differ from the original's: 0 in an honest pack. */
+  keptDiffering: number
+}
+
+/** Converts between floating dtypes, round to nearest even. */
+export interface ConvertJob {
+  elements: number
+  from: Operand
+  to: { region: NativeRegion; dtype: FloatDtype }
+}
+
+export interface ConvertResult {
+  /** Elements whose value changed (NaN to NaN does not count). */
+  inexact: number
+}
+
+/** In-memory selection with positions, for the public kernels. */
+export interface SelectEntriesJob {
+  elements: number
+  dtype: FloatDtype
+  task: Operand
+  /** null: rank |x| itself. */
+  merged: NativeRegion | null
+  /** Entries to keep, 0…elements. */
+  k: number
+  nonFinite?: 'error' | 'keep'
+}
+
+export interface SelectedEntries {
+  /** Flat positions, ascending: Uint32Array below 2^32 elements, else Float64Array. */
+  positions: Uint32Array | Float64Array
+  /** The task's own bits at these positions, in dtype. */
+  values: Uint8Array
+  threshold: Threshold
+}
+
+/** target[positions[i]] = values[i], in place; positions are checked against elements. */
+export interface ScatterEntriesJob {
+  target: Uint8Array
+  itemSize: 1 | 2 | 4 | 8
+  positions: Uint32Array | Float64Array
+  values: Uint8Array
+}
+
+export interface NativeDevices {
+  cpu: { simd: string; simdAvailable: string[]; threads: number }
+  cuda: { available: boolean; reason: string; devices: { name: string; memoryBytes: number }[] }
+}
+
+/** The exports of taskfold.node. */
+export interface NativeBinding {
+  /** flags: 'r' existing, read only; 'w' create or open for reading and writing, never truncates. */
+  openFile(path: string, flags: 'r' | 'w'): NativeFile
+  /** Sets the length of a 'w' file and reserves its blocks where the file system can. Rejects with DISK_FULL. */
+  allocateFile(file: NativeFile, size: number): Promise<void>
+  /** fsync. */
+  syncFile(file: NativeFile): Promise<void>
+  CancelToken: new () => NativeCancelToken
+  Selection: {
+    /** k and element total of every task; totals count all mergeable elements of the coming passes. */
+    new (tasks: { k: number; elements: number }[]): NativeSelection
+    restore(snapshot: Uint8Array): NativeSelection
+  }
+  sampleResiduals(job: SampleJob, control: JobControl): Promise<void>
+  mergeTensors(job: MergeJob, control: JobControl): Promise<MergeResult>
+  countResiduals(job: CountJob, control: JobControl): Promise<void>
+  emitDelta(job: EmitJob, control: JobControl): Promise<EmitResult>
+  scatterTensors(job: { tensors: ScatterTensor[] }, control: JobControl): Promise<void>
+  copyRegions(job: CopyJob, control: JobControl): Promise<void>
+  compareTensors(job: { tensors: CompareTensor[] }, control: JobControl): Promise<TensorDifference[]>
+  fingerprintRegions(job: { regions: NativeRegion[] }, control: JobControl): Promise<string[]>
+  convertRegion(job: ConvertJob, control: JobControl): Promise<ConvertResult>
+  selectEntries(job: SelectEntriesJob, control: JobControl): Promise<SelectedEntries>
+  scatterEntries(job: ScatterEntriesJob, control: JobControl): Promise<void>
+  devices(): NativeDevices
+  /** Forces a SIMD target for the whole process (tests). Throws INVALID_ARGUMENT when the machine lacks it. */
+  setSimdTarget(name: string): void
+  /** Told by lib/native.cjs where the CUDA plug-in lies. */
+  setCudaLibrary(path: string): void
+}
