@@ -1,0 +1,3 @@
+import type { NativeBinding } from './binding/binding-types.js'
+declare const addon: NativeBinding
+export = addon
