@@ -1,0 +1,191 @@
+#include "addon/argument.h"
+
+#include <cmath>
+
+#include "addon/addon_data.h"
+#include "addon/error_value.h"
+#include "addon/wrapped.h"
+
+namespace taskfold {
+namespace {
+
+constexpr double kMaxCount = 9007199254740992.0;  // 2^53: whole numbers above are not exact in JavaScript
+// More threads than any machine this runs on; a typo would otherwise try to start millions.
+constexpr double kMaxThreads = 1024;
+
+Napi::Error Wrong(Napi::Env env, const std::string& what, const std::string& expected) {
+  return ArgumentError(env, "expected " + what + " to be " + expected);
+}
+
+uint64_t CountOf(Napi::Env env, Napi::Value value, const std::string& what) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number < kMaxCount && number == std::floor(number))) {
+    throw Wrong(env, what, "a whole number from 0 to 2^53");
+  }
+  return static_cast<uint64_t>(number);
+}
+
+/// The C++ object behind an instance of one of our classes.
+template <class T>
+T* Unwrap(Napi::Env env, Napi::Value value, const Napi::FunctionReference& type, const char* what,
+          const char* expected) {
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(type.Value())) throw Wrong(env, what, expected);
+  return T::Unwrap(value.As<Napi::Object>());
+}
+
+}  // namespace
+
+ControlArgument ReadControl(Napi::Env env, Napi::Value value) {
+  ControlArgument control;
+  control.on_progress = env.Undefined();
+  if (value.IsEmpty() || value.IsUndefined() || value.IsNull()) return control;
+  const Napi::Object object = ReadObject(env, value, "control");
+  const Napi::Value cancel = object.Get("cancel");
+  if (!cancel.IsUndefined() && !cancel.IsNull()) {
+    control.cancel =
+        Unwrap<CancelObject>(env, cancel, AddonData::Of(env).cancel_class, "control.cancel", "a CancelToken")->flag();
+  }
+  const Napi::Value threads = object.Get("threads");
+  if (!threads.IsUndefined()) {
+    const uint64_t count = CountOf(env, threads, "control.threads");
+    if (count < 1 || static_cast<double>(count) > kMaxThreads) throw Wrong(env, "control.threads", "from 1 to 1024");
+    control.threads = static_cast<unsigned>(count);
+  }
+  control.on_progress = object.Get("onProgress");
+  if (!control.on_progress.IsUndefined() && !control.on_progress.IsFunction()) {
+    throw Wrong(env, "control.onProgress", "a function");
+  }
+  return control;
+}
+
+Napi::Object ReadObject(Napi::Env env, Napi::Value value, const char* what) {
+  if (value.IsEmpty() || !value.IsObject()) throw Wrong(env, what, "an object");
+  return value.As<Napi::Object>();
+}
+
+void ForEachObject(Napi::Object parent, const char* key, const std::function<void(Napi::Object)>& each) {
+  const Napi::Value value = parent.Get(key);
+  if (!value.IsArray()) throw Wrong(parent.Env(), key, "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const Napi::HandleScope scope(parent.Env());
+    each(ReadObject(parent.Env(), array.Get(i), key));
+  }
+}
+
+std::string ReadString(Napi::Object object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsString()) throw Wrong(object.Env(), key, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+uint64_t ReadCount(Napi::Object object, const char* key) { return CountOf(object.Env(), object.Get(key), key); }
+
+double ReadNumber(Napi::Object object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsNumber()) throw Wrong(object.Env(), key, "a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+bool IsNullish(Napi::Object object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  return value.IsUndefined() || value.IsNull();
+}
+
+Dtype ReadDtype(Napi::Object object, const char* key) {
+  Dtype dtype;
+  if (!ParseDtype(ReadString(object, key), &dtype)) {
+    throw Wrong(object.Env(), key, "one of F32, F16, BF16, F8_E4M3, F8_E5M2");
+  }
+  return dtype;
+}
+
+bool ReadKeepNonFinite(Napi::Object object) {
+  if (IsNullish(object, "nonFinite")) return false;
+  const std::string choice = ReadString(object, "nonFinite");
+  if (choice != "keep" && choice != "error") throw Wrong(object.Env(), "nonFinite", "'error' or 'keep'");
+  return choice == "keep";
+}
+
+IndexCode ReadIndexCode(Napi::Object object, const char* key, bool allow_auto) {
+  const std::string code = ReadString(object, key);
+  if (code == "u16") return IndexCode::kU16;
+  if (code == "bitmap") return IndexCode::kBitmap;
+  if (code == "auto" && allow_auto) return IndexCode::kAuto;
+  throw Wrong(object.Env(), key, allow_auto ? "'u16', 'bitmap' or 'auto'" : "'u16' or 'bitmap'");
+}
+
+Threshold ReadThreshold(Napi::Object object, const char* key) {
+  const Napi::Object value = ReadObject(object.Env(), object.Get(key), key);
+  const uint64_t bits = ReadCount(value, "key");
+  if (bits > kKeepNothing || (bits >= kKeyEnd && bits != kKeepNothing)) {
+    throw Wrong(object.Env(), "threshold.key", "the bits of a magnitude or 0xFFFFFFFF");
+  }
+  return {static_cast<uint32_t>(bits), ReadCount(value, "ties")};
+}
+
+Region ReadRegion(Napi::Env env, Napi::Value value, const char* what, Pins* pins) {
+  if (value.IsTypedArray()) {
+    const auto array = value.As<Napi::TypedArray>();
+    if (array.TypedArrayType() != napi_uint8_array) throw Wrong(env, what, "a Uint8Array or a file's byte range");
+    auto bytes = value.As<Napi::Uint8Array>();
+    pins->push_back(Napi::Persistent(value.As<Napi::Object>()));
+    return Region::OfMemory(bytes.Data(), bytes.ByteLength());
+  }
+  const Napi::Object range = ReadObject(env, value, what);
+  const uint64_t offset = ReadCount(range, "offset");
+  const uint64_t length = ReadCount(range, "length");
+  if (static_cast<double>(offset) + static_cast<double>(length) >= kMaxCount) {
+    throw Wrong(env, what, "a byte range below 2^53");
+  }
+  return Region::OfFile(ReadFile(env, range.Get("file"), what), offset, length);
+}
+
+Region ReadRegion(Napi::Object object, const char* key, Pins* pins) {
+  return ReadRegion(object.Env(), object.Get(key), key, pins);
+}
+
+std::optional<Region> ReadOptionalRegion(Napi::Object object, const char* key, Pins* pins) {
+  if (IsNullish(object, key)) return std::nullopt;
+  return ReadRegion(object, key, pins);
+}
+
+Operand ReadOperand(Napi::Object object, const char* key, Pins* pins) {
+  const Napi::Object operand = ReadObject(object.Env(), object.Get(key), key);
+  return {ReadRegion(operand, "region", pins), ReadDtype(operand, "dtype")};
+}
+
+std::vector<Operand> ReadOperands(Napi::Object object, const char* key, Pins* pins) {
+  std::vector<Operand> operands;
+  ForEachObject(object, key, [&](Napi::Object operand) {
+    operands.push_back({ReadRegion(operand, "region", pins), ReadDtype(operand, "dtype")});
+  });
+  return operands;
+}
+
+std::optional<DeltaRegions> ReadDelta(Napi::Object object, const char* key, Pins* pins) {
+  if (IsNullish(object, key)) return std::nullopt;
+  const Napi::Object value = ReadObject(object.Env(), object.Get(key), key);
+  DeltaRegions delta;
+  delta.kept = ReadCount(value, "kept");
+  delta.index = ReadIndexCode(value, "index", false);
+  delta.blocks = ReadRegion(value, "blocks", pins);
+  delta.index_bytes = ReadRegion(value, "indexBytes", pins);
+  delta.value = ReadRegion(value, "value", pins);
+  return delta;
+}
+
+std::shared_ptr<File> ReadFile(Napi::Env env, Napi::Value value, const char* what) {
+  auto* object = Unwrap<FileObject>(env, value, AddonData::Of(env).file_class, what, "a file opened with openFile");
+  if (!object->file()) throw Wrong(env, what, "an open file (this one is closed)");
+  return object->file();
+}
+
+std::shared_ptr<SharedSelection> ReadSelection(Napi::Object object, const char* key, bool optional) {
+  if (optional && IsNullish(object, key)) return nullptr;
+  return Unwrap<SelectionObject>(object.Env(), object.Get(key), AddonData::Of(object.Env()).selection_class, key,
+                                 "a Selection")
+      ->shared();
+}
+
+}  // namespace taskfold

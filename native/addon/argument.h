@@ -1,0 +1,62 @@
+#pragma once
+#include <napi.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "addon/async_job.h"
+#include "core/region.h"
+#include "core/run_control.h"
+#include "ops/delta_scatter.h"
+#include "ops/emit_delta.h"
+#include "ops/selection.h"
+
+// JavaScript values → plain structs, on the environment's thread, before a job starts. Everything throws a TypeError with
+// code INVALID_ARGUMENT that names the property at fault.
+
+namespace taskfold {
+
+/// A Selection that JavaScript holds; `users` counts running jobs.
+struct SharedSelection {
+  explicit SharedSelection(std::unique_ptr<Selection> owned) : selection(std::move(owned)) {}
+  std::unique_ptr<Selection> selection;
+  std::atomic<int> users{0};
+};
+
+struct ControlArgument {
+  std::shared_ptr<CancelFlag> cancel;
+  unsigned threads = 0;
+  Napi::Value on_progress;
+};
+ControlArgument ReadControl(Napi::Env env, Napi::Value value);
+
+/// An argument that must be an object.
+Napi::Object ReadObject(Napi::Env env, Napi::Value value, const char* what);
+/// A property that must be an array of objects; calls each(object).
+void ForEachObject(Napi::Object parent, const char* key, const std::function<void(Napi::Object)>& each);
+
+std::string ReadString(Napi::Object object, const char* key);
+/// A whole number in [0, 2^53).
+uint64_t ReadCount(Napi::Object object, const char* key);
+double ReadNumber(Napi::Object object, const char* key);
+bool IsNullish(Napi::Object object, const char* key);
+Dtype ReadDtype(Napi::Object object, const char* key);
+/// 'error' (default) or 'keep'.
+bool ReadKeepNonFinite(Napi::Object object);
+IndexCode ReadIndexCode(Napi::Object object, const char* key, bool allow_auto);
+Threshold ReadThreshold(Napi::Object object, const char* key);
+
+Region ReadRegion(Napi::Env env, Napi::Value value, const char* what, Pins* pins);
+Region ReadRegion(Napi::Object object, const char* key, Pins* pins);
+std::optional<Region> ReadOptionalRegion(Napi::Object object, const char* key, Pins* pins);
+Operand ReadOperand(Napi::Object object, const char* key, Pins* pins);
+std::vector<Operand> ReadOperands(Napi::Object object, const char* key, Pins* pins);
+std::optional<DeltaRegions> ReadDelta(Napi::Object object, const char* key, Pins* pins);
+
+std::shared_ptr<File> ReadFile(Napi::Env env, Napi::Value value, const char* what);
+/// Null when absent and `optional`.
+std::shared_ptr<SharedSelection> ReadSelection(Napi::Object object, const char* key, bool optional);
+
+}  // namespace taskfold

@@ -1,0 +1,120 @@
+#include "addon/argument.h"
+#include "addon/async_job.h"
+#include "addon/bindings.h"
+#include "ops/compare_tensors.h"
+#include "ops/delta_scatter.h"
+#include "ops/emit_delta.h"
+
+namespace taskfold {
+namespace {
+
+Napi::Object ArrayRange(Napi::Env env, const StoredArray& range) {
+  const Napi::Object object = Napi::Object::New(env);
+  object.Set("offset", static_cast<double>(range.offset));
+  object.Set("length", static_cast<double>(range.length));
+  return object;
+}
+
+Napi::Value EmitResultValue(Napi::Env env, const EmitResult& result) {
+  const Napi::Array tensors = Napi::Array::New(env, result.tensors.size());
+  for (size_t i = 0; i < result.tensors.size(); i++) {
+    const EmittedTensor& tensor = result.tensors[i];
+    const Napi::Object object = Napi::Object::New(env);
+    object.Set("kept", static_cast<double>(tensor.kept));
+    object.Set("index", tensor.index == IndexCode::kBitmap ? "bitmap" : "u16");
+    object.Set("blockCount", static_cast<double>(tensor.block_count));
+    object.Set("value", ArrayRange(env, tensor.value));
+    object.Set("indexBytes", ArrayRange(env, tensor.index_bytes));
+    object.Set("blocks", ArrayRange(env, tensor.blocks));
+    tensors.Set(static_cast<uint32_t>(i), object);
+  }
+  const Napi::Object value = Napi::Object::New(env);
+  value.Set("tensors", tensors);
+  value.Set("offset", static_cast<double>(result.offset));
+  value.Set("ties", static_cast<double>(result.ties));
+  return value;
+}
+
+}  // namespace
+
+Napi::Value BindEmitDelta(const Napi::CallbackInfo& info) {
+  const Napi::Object job = ReadObject(info.Env(), info[0], "job");
+  Pins pins;
+  std::vector<EmitTensor> tensors;
+  ForEachObject(job, "tensors", [&](Napi::Object object) {
+    EmitTensor tensor;
+    tensor.name = ReadString(object, "name");
+    tensor.elements = ReadCount(object, "elements");
+    tensor.dtype = ReadDtype(object, "dtype");
+    tensor.task = ReadOperand(object, "task", &pins);
+    tensor.merged = ReadRegion(object, "merged", &pins);
+    tensors.push_back(std::move(tensor));
+  });
+  EmitOptions options;
+  options.threshold = ReadThreshold(job, "threshold");
+  options.index = ReadIndexCode(job, "index", true);
+  options.keep_non_finite = ReadKeepNonFinite(job);
+  const std::shared_ptr<File> out = ReadFile(info.Env(), job.Get("out"), "out");
+  const uint64_t offset = ReadCount(job, "offset");
+  return StartJob(
+      info.Env(), info[1], std::move(pins),
+      [tensors = std::move(tensors), options, out, offset](RunControl& control) {
+        return EmitDelta(tensors, options, out, offset, control);
+      },
+      [](Napi::Env env, EmitResult& result) -> Napi::Value { return EmitResultValue(env, result); });
+}
+
+Napi::Value BindScatterTensors(const Napi::CallbackInfo& info) {
+  const Napi::Object job = ReadObject(info.Env(), info[0], "job");
+  Pins pins;
+  std::vector<ScatterTensor> tensors;
+  ForEachObject(job, "tensors", [&](Napi::Object object) {
+    ScatterTensor tensor;
+    tensor.name = ReadString(object, "name");
+    tensor.elements = ReadCount(object, "elements");
+    tensor.dtype = ReadDtype(object, "dtype");
+    tensor.merged = ReadRegion(object, "merged", &pins);
+    tensor.delta = ReadDelta(object, "delta", &pins);
+    tensor.out = ReadRegion(object, "out", &pins);
+    tensors.push_back(std::move(tensor));
+  });
+  return StartVoidJob(info.Env(), info[1], std::move(pins),
+                      [tensors = std::move(tensors)](RunControl& control) { ScatterTensors(tensors, control); });
+}
+
+Napi::Value BindCompareTensors(const Napi::CallbackInfo& info) {
+  const Napi::Object job = ReadObject(info.Env(), info[0], "job");
+  Pins pins;
+  std::vector<CompareTensor> tensors;
+  ForEachObject(job, "tensors", [&](Napi::Object object) {
+    CompareTensor tensor;
+    tensor.name = ReadString(object, "name");
+    tensor.elements = ReadCount(object, "elements");
+    tensor.dtype = ReadDtype(object, "dtype");
+    tensor.merged = ReadRegion(object, "merged", &pins);
+    tensor.delta = ReadDelta(object, "delta", &pins);
+    tensor.against = ReadOperand(object, "against", &pins);
+    tensors.push_back(std::move(tensor));
+  });
+  return StartJob(
+      info.Env(), info[1], std::move(pins),
+      [tensors = std::move(tensors)](RunControl& control) { return CompareTensors(tensors, control); },
+      [](Napi::Env env, std::vector<TensorDifference>& differences) -> Napi::Value {
+        const Napi::Array array = Napi::Array::New(env, differences.size());
+        for (size_t i = 0; i < differences.size(); i++) {
+          const TensorDifference& difference = differences[i];
+          const Napi::Object object = Napi::Object::New(env);
+          object.Set("differing", static_cast<double>(difference.differing));
+          object.Set("firstDifferent", static_cast<double>(difference.first_different));
+          object.Set("maxAbs", difference.max_abs);
+          object.Set("errorSquared", difference.error_squared);
+          object.Set("residualSquared", difference.residual_squared);
+          object.Set("originalSquared", difference.original_squared);
+          object.Set("keptDiffering", static_cast<double>(difference.kept_differing));
+          array.Set(static_cast<uint32_t>(i), object);
+        }
+        return array;
+      });
+}
+
+}  // namespace taskfold

@@ -1,0 +1,117 @@
+#include "addon/argument.h"
+#include "addon/async_job.h"
+#include "addon/bindings.h"
+#include "addon/error_value.h"
+#include "ops/task_vector.h"
+
+namespace taskfold {
+namespace {
+
+std::vector<MergeTensor> ReadMergeTensors(Napi::Object job, bool with_out, Pins* pins) {
+  std::vector<MergeTensor> tensors;
+  ForEachObject(job, "tensors", [&](Napi::Object object) {
+    MergeTensor tensor;
+    tensor.name = ReadString(object, "name");
+    tensor.elements = ReadCount(object, "elements");
+    tensor.dtype = ReadDtype(object, "dtype");
+    tensor.base = ReadOperand(object, "base", pins);
+    tensor.tasks = ReadOperands(object, "tasks", pins);
+    if (with_out) tensor.out = ReadOptionalRegion(object, "out", pins);
+    tensors.push_back(std::move(tensor));
+  });
+  return tensors;
+}
+
+float ReadLambda(Napi::Object job) {
+  const double value = ReadNumber(job, "lambda");
+  const auto lambda = static_cast<float>(value);
+  if (!(static_cast<double>(lambda) == value)) {
+    throw ArgumentError(job.Env(), "expected lambda to be a finite f32 (use Math.fround)");
+  }
+  return lambda;
+}
+
+/// Marks a selection as used while a job runs.
+class SelectionUse {
+ public:
+  explicit SelectionUse(std::shared_ptr<SharedSelection> shared) : shared_(std::move(shared)) {
+    if (shared_) shared_->users++;
+  }
+  SelectionUse(SelectionUse&& other) noexcept = default;
+  SelectionUse(const SelectionUse&) = delete;
+  ~SelectionUse() {
+    if (shared_) shared_->users--;
+  }
+  Selection* get() const { return shared_ ? shared_->selection.get() : nullptr; }
+
+ private:
+  std::shared_ptr<SharedSelection> shared_;
+};
+
+Napi::Array StringArray(Napi::Env env, const std::vector<std::string>& strings) {
+  const Napi::Array array = Napi::Array::New(env, strings.size());
+  for (size_t i = 0; i < strings.size(); i++) array.Set(static_cast<uint32_t>(i), strings[i]);
+  return array;
+}
+
+}  // namespace
+
+Napi::Value BindSampleResiduals(const Napi::CallbackInfo& info) {
+  const Napi::Object job = ReadObject(info.Env(), info[0], "job");
+  Pins pins;
+  auto tensors = ReadMergeTensors(job, false, &pins);
+  const float lambda = ReadLambda(job);
+  auto use = std::make_shared<SelectionUse>(ReadSelection(job, "selection", false));
+  return StartVoidJob(info.Env(), info[1], std::move(pins),
+                      [tensors = std::move(tensors), lambda, use = std::move(use)](RunControl& control) mutable {
+                        const auto done = std::move(use);
+                        SampleResiduals(tensors, lambda, *done->get(), control);
+                      });
+}
+
+Napi::Value BindMergeTensors(const Napi::CallbackInfo& info) {
+  const Napi::Object job = ReadObject(info.Env(), info[0], "job");
+  Pins pins;
+  auto tensors = ReadMergeTensors(job, true, &pins);
+  MergeOptions options;
+  options.lambda = ReadLambda(job);
+  options.keep_non_finite = ReadKeepNonFinite(job);
+  auto use = std::make_shared<SelectionUse>(ReadSelection(job, "selection", true));
+  return StartJob(
+      info.Env(), info[1], std::move(pins),
+      [tensors = std::move(tensors), options, use = std::move(use)](RunControl& control) mutable {
+        const auto done = std::move(use);
+        options.selection = done->get();
+        return MergeTensors(tensors, options, control);
+      },
+      [](Napi::Env env, MergeFingerprints& fingerprints) -> Napi::Value {
+        const Napi::Object result = Napi::Object::New(env);
+        result.Set("merged", StringArray(env, fingerprints.merged));
+        result.Set("base", StringArray(env, fingerprints.base));
+        return result;
+      });
+}
+
+Napi::Value BindCountResiduals(const Napi::CallbackInfo& info) {
+  const Napi::Object job = ReadObject(info.Env(), info[0], "job");
+  Pins pins;
+  std::vector<ResidualTensor> tensors;
+  ForEachObject(job, "tensors", [&](Napi::Object object) {
+    ResidualTensor tensor;
+    tensor.name = ReadString(object, "name");
+    tensor.elements = ReadCount(object, "elements");
+    tensor.dtype = ReadDtype(object, "dtype");
+    tensor.merged = ReadRegion(object, "merged", &pins);
+    tensor.tasks = ReadOperands(object, "tasks", &pins);
+    tensors.push_back(std::move(tensor));
+  });
+  const bool keep = ReadKeepNonFinite(job);
+  auto use = std::make_shared<SelectionUse>(ReadSelection(job, "selection", false));
+  return StartVoidJob(info.Env(), info[1], std::move(pins),
+                      [tensors = std::move(tensors), keep, use = std::move(use)](RunControl& control) mutable {
+                        const auto done = std::move(use);
+                        CountResiduals(tensors, *done->get(), keep, control);
+                      });
+}
+
+}  // namespace taskfold

@@ -1,0 +1,8 @@
+#pragma once
+#include "backend/backend.h"
+
+namespace taskfold {
+
+void FillDeltaScatter(TfBackend* table);
+
+}  // namespace taskfold

@@ -1,0 +1,77 @@
+#include "ops/block_marks.h"
+
+#include "backend/registry.h"
+#include "core/thread_pool.h"
+#include "ops/operand_reader.h"
+#include "ops/task_vector.h"
+
+namespace taskfold {
+namespace {
+
+enum Slot : size_t { kTask, kMerged = kTask + 3, kSlots };
+
+/// Clears the marks of all but the first `keep` entries whose key equals the threshold.
+void DropTies(Dtype dtype, const void* merged, const void* task, uint32_t threshold, uint64_t keep,
+              MarkedBlock& block) {
+  VisitDtype(dtype, [&]<Dtype kDtype>() {
+    using Raw = typename Storage<kDtype>::Raw;
+    const auto* values = static_cast<const Raw*>(task);
+    const auto* shared = static_cast<const Raw*>(merged);
+    for (size_t w = 0; w < (block.elements + 63) / 64; w++) {
+      for (uint64_t word = block.bits[w]; word != 0; word &= word - 1) {
+        const auto bit = static_cast<size_t>(__builtin_ctzll(word));
+        const size_t i = w * 64 + bit;
+        float u = Storage<kDtype>::Widen(values[i]);
+        if (shared) u = u - Storage<kDtype>::Widen(shared[i]);
+        if (MagnitudeKey(u) != threshold) continue;
+        if (keep > 0) {
+          keep--;
+        } else {
+          block.bits[w] &= ~(uint64_t{1} << bit);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+size_t BlocksPerGroup(unsigned threads) {
+  // Four blocks a thread even out their speeds; a block needs under 0.8 MiB.
+  return std::clamp<size_t>(size_t{threads == 0 ? MachineThreads() : threads} * 4, 8, 64);
+}
+
+void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, uint64_t* ties,
+                       std::vector<MarkedBlock>& blocks, std::vector<Scratch>& buffers, RunControl& control) const {
+  const TfBackend& backend = ActiveBackend();
+  std::vector<const void*> merged_of(count, nullptr);
+  ParallelFor(count, control.threads(), [&](size_t b, unsigned) {
+    control.ThrowIfCancelled();
+    const uint64_t first = (first_block + b) * kBlockElements;
+    const auto n = static_cast<size_t>(std::min<uint64_t>(kBlockElements, source_.elements - first));
+    Scratch& scratch = buffers[b];
+    MarkedBlock& block = blocks[b];
+    block.elements = n;
+    block.values = ReadElements(backend, *source_.task, source_.dtype, first, n, scratch, kTask);
+    if (source_.merged) {
+      merged_of[b] = ReadElements(backend, {*source_.merged, source_.dtype}, source_.dtype, first, n, scratch, kMerged);
+    }
+    backend.mark(static_cast<int32_t>(source_.dtype), n, merged_of[b], block.values, threshold.key, block.bits,
+                 &block.marks);
+    if (block.marks.has_nan && !keep_non_finite_) {
+      ThrowNonFinite(*source_.name, 0, source_.dtype, first, n, merged_of[b], block.values, nullptr);
+    }
+    control.AddProgress(n * ItemSize(source_.dtype) * (source_.merged ? 2 : 1));
+  });
+  for (size_t b = 0; b < count; b++) {
+    MarkedBlock& block = blocks[b];
+    const uint64_t allowed = std::min<uint64_t>(*ties, block.marks.equal);
+    *ties -= allowed;
+    block.kept = block.marks.at_least - block.marks.equal + allowed;
+    if (allowed < block.marks.equal) {
+      DropTies(source_.dtype, merged_of[b], block.values, threshold.key, allowed, block);
+    }
+  }
+}
+
+}  // namespace taskfold

@@ -1,0 +1,65 @@
+#define XXH_INLINE_ALL
+#include "ops/fingerprint.h"
+
+#include <xxhash.h>
+
+#include "core/thread_pool.h"
+#include "ops/scratch.h"
+#include "ops/work_list.h"
+
+namespace taskfold {
+
+struct alignas(64) LeafHasher::State {
+  XXH3_state_t xxh3;
+};
+
+LeafHasher::LeafHasher() : state_(new State) { Reset(); }
+LeafHasher::~LeafHasher() = default;
+void LeafHasher::Reset() { XXH3_128bits_reset(&state_->xxh3); }
+void LeafHasher::Add(const void* data, size_t length) { XXH3_128bits_update(&state_->xxh3, data, length); }
+
+Digest LeafHasher::Finish() const {
+  Digest digest;
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state_->xxh3));
+  memcpy(digest.bytes, canonical.digest, 16);
+  return digest;
+}
+
+std::string CombineLeaves(const Digest* leaves, size_t count) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits(leaves, count * sizeof(Digest)));
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string text;
+  for (const uint8_t byte : canonical.digest) {
+    text += kHex[byte >> 4];
+    text += kHex[byte & 15];
+  }
+  return text;
+}
+
+std::vector<std::string> FingerprintRegions(const std::vector<Region>& regions, RunControl& control) {
+  WorkList list;
+  for (const Region& region : regions) list.Add(LeafCount(region.length()));
+  std::vector<Digest> leaves(list.items());
+  ScratchPerWorker scratch(control.threads());
+  ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {
+    control.ThrowIfCancelled();
+    const auto [which, leaf] = list.Find(item);
+    const Region& region = regions[which];
+    const uint64_t offset = leaf * kLeafBytes;
+    const auto length = static_cast<size_t>(std::min<uint64_t>(kLeafBytes, region.length() - offset));
+    const uint8_t* bytes = region.Read(offset, length, scratch[worker].Get(0, kLeafBytes));
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, length));
+    memcpy(leaves[item].bytes, canonical.digest, 16);
+    control.AddProgress(length);
+  });
+  std::vector<std::string> fingerprints;
+  for (size_t i = 0; i < regions.size(); i++) {
+    fingerprints.push_back(CombineLeaves(leaves.data() + list.First(i), list.Count(i)));
+  }
+  return fingerprints;
+}
+
+}  // namespace taskfold

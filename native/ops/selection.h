@@ -1,0 +1,65 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/magnitude_key.h"
+
+namespace taskfold {
+
+/// Kept are all keys > key and the first `ties` entries, in order, with that key.
+struct Threshold {
+  uint32_t key = kKeepNothing;
+  uint64_t ties = 0;
+};
+
+/// Exact k-th largest key of each task over any number of tensors, by counting.
+///
+/// Every full pass counts the keys above a window of the key space and, per bin, those inside it. advance() finds the bin
+/// of the k-th key and narrows the window to it until a bin is one key wide. A sample, if given, makes the first window
+/// narrow, so that one pass is enough as a rule; a misleading sample only costs passes. (A radix select whose first digit
+/// is guessed.) Counting is safe from many threads; the result does not depend on their order.
+class Selection {
+ public:
+  struct Goal {
+    uint64_t k = 0;
+    uint64_t elements = 0;
+  };
+  explicit Selection(const std::vector<Goal>& goals);
+  /// INVALID_ARGUMENT when the bytes are no snapshot.
+  static std::unique_ptr<Selection> Restore(const uint8_t* bytes, size_t length);
+  std::vector<uint8_t> Snapshot() const;
+
+  size_t tasks() const { return tasks_.size(); }
+  /// False once the task's threshold is known.
+  bool Active(size_t task) const { return !tasks_[task].done; }
+  /// Empty (above every key) for a task that is not active.
+  TfWindow Window(size_t task) const;
+  /// Chooses the first window from keys of a sample (reordered here); `sampled_all`: they are all keys there are.
+  void UseSample(size_t task, std::vector<uint32_t>& keys, bool sampled_all);
+  void Count(size_t task, const TfTally& tally);
+  /// Closes a pass over all elements. True when every threshold is known.
+  bool Advance();
+  std::vector<Threshold> Thresholds() const;
+
+ private:
+  struct Task {
+    Goal goal;
+    bool done = false;
+    Threshold threshold;
+    uint32_t low = 0;
+    uint32_t shift = 0;
+    uint32_t bins = 0;
+    std::atomic<uint64_t> above{0};
+    std::unique_ptr<std::atomic<uint64_t>[]> counts;
+  };
+  void SetWindow(Task& task, uint32_t low, uint32_t end);
+  void Narrow(Task& task);
+
+  std::vector<Task> tasks_;
+  uint32_t max_bins_ = 0;
+};
+
+}  // namespace taskfold

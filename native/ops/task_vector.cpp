@@ -1,0 +1,197 @@
+#include "ops/task_vector.h"
+
+#include <cmath>
+
+#include "backend/registry.h"
+#include "core/thread_pool.h"
+#include "ops/fingerprint.h"
+#include "ops/operand_reader.h"
+#include "ops/work_list.h"
+
+namespace taskfold {
+namespace {
+
+// A leaf is merged in pieces of this many bytes, so that base, tasks and θ* of a piece stay in the second-level cache.
+constexpr size_t kPieceBytes = 65536;
+// Residuals are tallied in runs whose θ* and keys stay in the first-level cache.
+constexpr size_t kTallyRun = 4096;
+
+enum Slot : size_t { kLeafOut, kKeys, kBase, kTasks = kBase + 3 };
+
+void CheckTensor(const MergeTensor& tensor, size_t tasks) {
+  CheckOperandLength(tensor.name, "base", tensor.base.region, tensor.elements, tensor.base.dtype);
+  if (tensor.tasks.size() != tasks) {
+    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) + " tasks, expected " +
+                                        std::to_string(tasks))
+        .Tensor(tensor.name);
+  }
+  for (const Operand& task : tensor.tasks) {
+    CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
+  }
+  if (tensor.out) CheckOperandLength(tensor.name, "out", *tensor.out, tensor.elements, tensor.dtype);
+}
+
+/// Reads one piece of base and tasks in the storage dtype.
+struct PieceInputs {
+  const void* base;
+  std::vector<const void*> tasks;
+
+  void Read(const TfBackend& backend, const MergeTensor& tensor, uint64_t first, size_t n, Scratch& scratch) {
+    base = ReadElements(backend, tensor.base, tensor.dtype, first, n, scratch, kBase);
+    tasks.resize(tensor.tasks.size());
+    for (size_t t = 0; t < tasks.size(); t++) {
+      tasks[t] = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks + 3 * t);
+    }
+  }
+};
+
+const uint8_t* At(const void* bytes, size_t element, size_t item) {
+  return static_cast<const uint8_t*>(bytes) + element * item;
+}
+
+/// Tallies one piece of one task into the selection.
+void CountPiece(const TfBackend& backend, const std::string& name, Dtype dtype, size_t n, uint64_t first,
+                const void* base, const void* merged, const void* task_values, size_t task, bool keep_non_finite,
+                Selection& selection, Scratch& scratch) {
+  const size_t item = ItemSize(dtype);
+  const TfWindow window = selection.Window(task);
+  TfTally tally;
+  tally.keys = scratch.Array<uint32_t>(kKeys, kTallyRun);
+  for (size_t i = 0; i < n; i += kTallyRun) {
+    const size_t run = std::min(kTallyRun, n - i);
+    const void* merged_run = merged ? At(merged, i, item) : nullptr;
+    backend.tally(static_cast<int32_t>(dtype), run, merged_run, At(task_values, i, item), window, &tally);
+    if (tally.has_nan && !keep_non_finite) {
+      ThrowNonFinite(name, task, dtype, first + i, run, merged_run, At(task_values, i, item),
+                     base ? At(base, i, item) : nullptr);
+    }
+    selection.Count(task, tally);
+  }
+}
+
+}  // namespace
+
+void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first, size_t n, const void* merged,
+                    const void* task_values, const void* base) {
+  VisitDtype(dtype, [&]<Dtype kDtype>() {
+    using Raw = typename Storage<kDtype>::Raw;
+    const auto value = [&](const void* bytes, size_t i) {
+      return bytes ? Storage<kDtype>::Widen(static_cast<const Raw*>(bytes)[i]) : 0.0f;
+    };
+    for (size_t i = 0; i < n; i++) {
+      if (!std::isnan(value(task_values, i) - value(merged, i))) continue;
+      const auto index = static_cast<int64_t>(first + i);
+      const std::string where = tensor + "[" + std::to_string(index) + "]";
+      std::string operand = "merged";
+      std::string message = "the merge is not a number at " + where +
+                            " (an infinity or an overflow of the storage dtype meets another)";
+      if (std::isnan(value(task_values, i))) {
+        operand = "task " + std::to_string(task);
+        message = "NaN at " + where;
+      } else if (base && std::isnan(value(base, i))) {
+        operand = "base";
+        message = "NaN at " + where + " of the base";
+      }
+      throw Error("NON_FINITE", message)
+          .Tensor(tensor)
+          .Operand(operand)
+          .Index(index)
+          .Hint("repair the checkpoint, or keep such entries with --non-finite keep");
+    }
+  });
+  throw Error("INTERNAL", "a NaN was seen in " + tensor + " and not found again").Tensor(tensor);
+}
+
+MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const MergeOptions& options,
+                               RunControl& control) {
+  const TfBackend& backend = ActiveBackend();
+  WorkList list;
+  for (const MergeTensor& tensor : tensors) {
+    CheckTensor(tensor, options.selection ? options.selection->tasks() : tensor.tasks.size());
+    list.Add(LeafCount(tensor.elements * ItemSize(tensor.dtype)));
+  }
+  std::vector<Digest> merged_leaves(list.items()), base_leaves(list.items());
+  ScratchPerWorker scratches(control.threads());
+  ParallelFor(list.items(), control.threads(), [&](size_t entry, unsigned worker) {
+    control.ThrowIfCancelled();
+    Scratch& scratch = scratches[worker];
+    const auto [which, leaf] = list.Find(entry);
+    const MergeTensor& tensor = tensors[which];
+    const auto dtype = static_cast<int32_t>(tensor.dtype);
+    const size_t item = ItemSize(tensor.dtype);
+    const uint64_t first = leaf * (kLeafBytes / item);
+    const auto count = static_cast<size_t>(std::min<uint64_t>(kLeafBytes / item, tensor.elements - first));
+    uint8_t* out = scratch.Get(kLeafOut, kLeafBytes);
+    LeafHasher merged_hash, base_hash;
+    const bool hash_base = tensor.base.dtype == tensor.dtype;
+    PieceInputs inputs;
+    for (size_t done = 0; done < count;) {
+      const size_t n = std::min(kPieceBytes / item, count - done);
+      inputs.Read(backend, tensor, first + done, n, scratch);
+      uint8_t* merged = out + done * item;
+      backend.merge(dtype, n, inputs.base, inputs.tasks.data(), inputs.tasks.size(), options.lambda, merged);
+      if (options.selection) {
+        for (size_t t = 0; t < inputs.tasks.size(); t++) {
+          CountPiece(backend, tensor.name, tensor.dtype, n, first + done, inputs.base, merged, inputs.tasks[t], t,
+                     options.keep_non_finite, *options.selection, scratch);
+        }
+      }
+      merged_hash.Add(merged, n * item);
+      if (hash_base) base_hash.Add(inputs.base, n * item);
+      done += n;
+      control.AddProgress(n * item * (1 + inputs.tasks.size()));
+    }
+    if (tensor.out) tensor.out->Write(first * item, count * item, out);
+    merged_leaves[entry] = merged_hash.Finish();
+    if (hash_base) base_leaves[entry] = base_hash.Finish();
+  });
+  MergeFingerprints result;
+  for (size_t i = 0; i < tensors.size(); i++) {
+    result.merged.push_back(CombineLeaves(merged_leaves.data() + list.First(i), list.Count(i)));
+    // A converted base has other leaf borders than θ*: hash its own bytes on their own.
+    result.base.push_back(tensors[i].base.dtype == tensors[i].dtype
+                              ? CombineLeaves(base_leaves.data() + list.First(i), list.Count(i))
+                              : FingerprintRegions({tensors[i].base.region}, control)[0]);
+  }
+  return result;
+}
+
+void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selection, bool keep_non_finite,
+                    RunControl& control) {
+  const TfBackend& backend = ActiveBackend();
+  WorkList list;
+  for (const ResidualTensor& tensor : tensors) {
+    if (tensor.merged) {
+      CheckOperandLength(tensor.name, "merged", *tensor.merged, tensor.elements, tensor.dtype);
+    }
+    if (tensor.tasks.size() != selection.tasks()) {
+      throw Error("INVALID_ARGUMENT", tensor.name + ": as many tasks as the selection has are needed")
+          .Tensor(tensor.name);
+    }
+    for (const Operand& task : tensor.tasks) {
+      CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
+    }
+    list.Add((tensor.elements + TF_MAX_PIECE - 1) / TF_MAX_PIECE);
+  }
+  ScratchPerWorker scratches(control.threads());
+  ParallelFor(list.items(), control.threads(), [&](size_t entry, unsigned worker) {
+    control.ThrowIfCancelled();
+    Scratch& scratch = scratches[worker];
+    const auto [which, piece] = list.Find(entry);
+    const ResidualTensor& tensor = tensors[which];
+    const uint64_t first = piece * TF_MAX_PIECE;
+    const auto n = static_cast<size_t>(std::min<uint64_t>(TF_MAX_PIECE, tensor.elements - first));
+    const void* merged =
+        tensor.merged ? ReadElements(backend, {*tensor.merged, tensor.dtype}, tensor.dtype, first, n, scratch, kBase)
+                      : nullptr;
+    for (size_t t = 0; t < tensor.tasks.size(); t++) {
+      if (!selection.Active(t)) continue;
+      const void* task = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks);
+      CountPiece(backend, tensor.name, tensor.dtype, n, first, nullptr, merged, task, t, keep_non_finite, selection,
+                 scratch);
+    }
+    control.AddProgress(n * ItemSize(tensor.dtype) * (1 + tensor.tasks.size()));
+  });
+}
+
+}  // namespace taskfold
