@@ -23,6 +23,8 @@ struct SharedSelection {
   explicit SharedSelection(std::unique_ptr<Selection> owned) : selection(std::move(owned)) {}
   std::unique_ptr<Selection> selection;
   std::atomic<int> users{0};
+  /// A sampling job replaces the windows: nothing else may use them.
+  std::atomic<bool> exclusive{false};
 };
 
 struct ControlArgument {

@@ -8,17 +8,14 @@
 namespace taskfold {
 namespace {
 
-// Positions of larger tensors do not fit in 32 bits and come as doubles.
-constexpr uint64_t kMaxNarrow = uint64_t{1} << 32;
-
-Napi::Value PositionArray(Napi::Env env, const std::vector<uint64_t>& positions, uint64_t elements) {
-  if (elements <= kMaxNarrow) {
-    Napi::Uint32Array array = Napi::Uint32Array::New(env, positions.size());
-    std::copy(positions.begin(), positions.end(), array.Data());
+Napi::Value PositionArray(Napi::Env env, const SelectedEntries& selected) {
+  if (selected.wide_positions.empty()) {
+    Napi::Uint32Array array = Napi::Uint32Array::New(env, selected.positions.size());
+    std::copy(selected.positions.begin(), selected.positions.end(), array.Data());
     return array;
   }
-  Napi::Float64Array array = Napi::Float64Array::New(env, positions.size());
-  std::copy(positions.begin(), positions.end(), array.Data());
+  Napi::Float64Array array = Napi::Float64Array::New(env, selected.wide_positions.size());
+  std::copy(selected.wide_positions.begin(), selected.wide_positions.end(), array.Data());
   return array;
 }
 
@@ -61,12 +58,12 @@ Napi::Value BindSelectEntries(const Napi::CallbackInfo& info) {
   return StartJob(
       info.Env(), info[1], std::move(pins),
       [=](RunControl& control) { return SelectEntries(elements, dtype, task, merged, k, keep, control); },
-      [elements](Napi::Env env, SelectedEntries& selected) -> Napi::Value {
+      [](Napi::Env env, SelectedEntries& selected) -> Napi::Value {
         const Napi::Object threshold = Napi::Object::New(env);
         threshold.Set("key", static_cast<double>(selected.threshold.key));
         threshold.Set("ties", static_cast<double>(selected.threshold.ties));
         const Napi::Object result = Napi::Object::New(env);
-        result.Set("positions", PositionArray(env, selected.positions, elements));
+        result.Set("positions", PositionArray(env, selected));
         result.Set("values", Napi::Buffer<uint8_t>::Copy(env, selected.values.data(), selected.values.size()));
         result.Set("threshold", threshold);
         return result;

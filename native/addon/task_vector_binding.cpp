@@ -34,18 +34,27 @@ float ReadLambda(Napi::Object job) {
 /// Marks a selection as used while a job runs.
 class SelectionUse {
  public:
-  explicit SelectionUse(std::shared_ptr<SharedSelection> shared) : shared_(std::move(shared)) {
-    if (shared_) shared_->users++;
+  SelectionUse(Napi::Env env, std::shared_ptr<SharedSelection> shared, bool exclusive)
+      : shared_(std::move(shared)), exclusive_(exclusive) {
+    if (!shared_) return;
+    if (shared_->exclusive || (exclusive && shared_->users > 0)) {
+      shared_.reset();
+      throw ArgumentError(env, "the selection is in use by a running job");
+    }
+    shared_->users++;
+    if (exclusive) shared_->exclusive = true;
   }
-  SelectionUse(SelectionUse&& other) noexcept = default;
   SelectionUse(const SelectionUse&) = delete;
   ~SelectionUse() {
-    if (shared_) shared_->users--;
+    if (!shared_) return;
+    if (exclusive_) shared_->exclusive = false;
+    shared_->users--;
   }
   Selection* get() const { return shared_ ? shared_->selection.get() : nullptr; }
 
  private:
   std::shared_ptr<SharedSelection> shared_;
+  bool exclusive_;
 };
 
 Napi::Array StringArray(Napi::Env env, const std::vector<std::string>& strings) {
@@ -61,7 +70,7 @@ Napi::Value BindSampleResiduals(const Napi::CallbackInfo& info) {
   Pins pins;
   auto tensors = ReadMergeTensors(job, false, &pins);
   const float lambda = ReadLambda(job);
-  auto use = std::make_shared<SelectionUse>(ReadSelection(job, "selection", false));
+  auto use = std::make_shared<SelectionUse>(info.Env(), ReadSelection(job, "selection", false), true);
   return StartVoidJob(info.Env(), info[1], std::move(pins),
                       [tensors = std::move(tensors), lambda, use = std::move(use)](RunControl& control) mutable {
                         const auto done = std::move(use);
@@ -76,7 +85,7 @@ Napi::Value BindMergeTensors(const Napi::CallbackInfo& info) {
   MergeOptions options;
   options.lambda = ReadLambda(job);
   options.keep_non_finite = ReadKeepNonFinite(job);
-  auto use = std::make_shared<SelectionUse>(ReadSelection(job, "selection", true));
+  auto use = std::make_shared<SelectionUse>(info.Env(), ReadSelection(job, "selection", true), false);
   return StartJob(
       info.Env(), info[1], std::move(pins),
       [tensors = std::move(tensors), options, use = std::move(use)](RunControl& control) mutable {
@@ -106,7 +115,7 @@ Napi::Value BindCountResiduals(const Napi::CallbackInfo& info) {
     tensors.push_back(std::move(tensor));
   });
   const bool keep = ReadKeepNonFinite(job);
-  auto use = std::make_shared<SelectionUse>(ReadSelection(job, "selection", false));
+  auto use = std::make_shared<SelectionUse>(info.Env(), ReadSelection(job, "selection", false), false);
   return StartVoidJob(info.Env(), info[1], std::move(pins),
                       [tensors = std::move(tensors), keep, use = std::move(use)](RunControl& control) mutable {
                         const auto done = std::move(use);

@@ -19,7 +19,8 @@ constexpr size_t kMaxTransfer = size_t{1} << 30;
 }  // namespace
 
 std::shared_ptr<File> File::Open(const std::string& path, Mode mode) {
-  const int flags = mode == Mode::kRead ? O_RDONLY : O_RDWR | O_CREAT;
+  // O_NONBLOCK: a pipe that nobody writes to must not hang the caller before it is refused.
+  const int flags = (mode == Mode::kRead ? O_RDONLY : O_RDWR | O_CREAT) | O_NONBLOCK;
   int fd;
   do {
     fd = open(path.c_str(), flags | O_CLOEXEC, 0666);

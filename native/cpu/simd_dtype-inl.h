@@ -23,7 +23,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Highway's conversions of f16 are exact only where the machine has them; elsewhere the scalar code is used.
 #undef TASKFOLD_NATIVE_F16
 #undef TASKFOLD_NATIVE_FMA
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+// (On x86 a smaller number is a better target, so later ones of newer Highway releases count in.)
+#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64
 #define TASKFOLD_NATIVE_F16 1
 #define TASKFOLD_NATIVE_FMA 1
 #else
@@ -140,11 +141,17 @@ HWY_INLINE hn::Vec<DI> KeyLanes(VF u) {
 /// Mask as bits, lane 0 in bit 0.
 template <class M>
 HWY_INLINE uint64_t MaskBits(M mask) {
-  uint8_t bytes[8] = {0};
-  hn::StoreMaskBits(DI(), mask, bytes);
-  uint64_t bits;
-  memcpy(&bits, bytes, 8);
-  return bits & ((uint64_t{1} << hn::Lanes(DI())) - 1);
+  // Read back exactly what was written: a wider load would wait for the store.
+  if constexpr (HWY_MAX_BYTES / 4 > 8) {
+    uint16_t bits;
+    static_assert(HWY_MAX_BYTES / 4 <= 16);
+    hn::StoreMaskBits(DI(), mask, reinterpret_cast<uint8_t*>(&bits));
+    return bits;
+  } else {
+    uint8_t bits;
+    hn::StoreMaskBits(DI(), mask, &bits);
+    return bits & ((1u << hn::Lanes(DI())) - 1);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

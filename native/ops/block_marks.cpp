@@ -37,8 +37,8 @@ void DropTies(Dtype dtype, const void* merged, const void* task, uint32_t thresh
 }  // namespace
 
 size_t BlocksPerGroup(unsigned threads) {
-  // Four blocks a thread even out their speeds; a block needs under 0.8 MiB.
-  return std::clamp<size_t>(size_t{threads == 0 ? MachineThreads() : threads} * 4, 8, 64);
+  // Some blocks a thread even out their speeds; a block needs at most 0.8 MiB.
+  return std::clamp<size_t>(size_t{threads == 0 ? MachineThreads() : threads} * 8, 16, 128);
 }
 
 void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, uint64_t* ties,
@@ -70,6 +70,11 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
     block.kept = block.marks.at_least - block.marks.equal + allowed;
     if (allowed < block.marks.equal) {
       DropTies(source_.dtype, merged_of[b], block.values, threshold.key, allowed, block);
+      // Counted again: the caller's memory may have changed since it was marked, and sizes must fit the marks.
+      block.kept = 0;
+      for (size_t w = 0; w < (block.elements + 63) / 64; w++) {
+        block.kept += static_cast<uint64_t>(__builtin_popcountll(block.bits[w]));
+      }
     }
   }
 }

@@ -163,6 +163,10 @@ EmittedTensor EmitTensorDelta(const EmitTensor& tensor, const EmitOptions& optio
 
 EmitResult EmitDelta(const std::vector<EmitTensor>& tensors, const EmitOptions& options,
                      const std::shared_ptr<File>& out, uint64_t offset, RunControl& control) {
+  const uint32_t key = options.threshold.key;
+  if (key >= kKeyEnd && key != kKeepNothing) {
+    throw Error("INVALID_ARGUMENT", "threshold key " + std::to_string(key) + " is no magnitude");
+  }
   if (offset % kAlignment != 0) {
     throw Error("INVALID_ARGUMENT", "offset " + std::to_string(offset) + " is not a multiple of 8");
   }

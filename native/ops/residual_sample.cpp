@@ -1,6 +1,4 @@
 // The sample that guesses a selection's first windows: pages of every tensor at even distances.
-#include <mutex>
-
 #include "backend/registry.h"
 #include "core/thread_pool.h"
 #include "ops/operand_reader.h"
@@ -10,62 +8,89 @@
 namespace taskfold {
 namespace {
 
-// Entries in one page, and about how many entries are wanted in all: the window then holds under 1 % of the entries.
+// Entries in one page, and about how many entries are wanted in all: the window then holds about 1 % of the entries.
 constexpr uint64_t kPage = 1024;
 constexpr uint64_t kWanted = uint64_t{1} << 19;
 
 enum Slot : size_t { kMerged, kKeys, kBase, kTasks = kBase + 3 };
 
-}  // namespace
+/// Residuals of one page: θ* (null: none) and every task's values.
+struct Page {
+  Dtype dtype;
+  size_t n;
+  const void* merged;
+  std::vector<const void*> tasks;
+};
 
-void SampleResiduals(const std::vector<MergeTensor>& tensors, float lambda, Selection& selection,
-                     RunControl& control) {
+/// Visits pages of tensors with `elements` and adds their keys to one histogram a task.
+template <class Tensor, class ReadPage>
+void SamplePages(const std::vector<Tensor>& tensors, Selection& selection, RunControl& control,
+                 const ReadPage& read_page) {
   const TfBackend& backend = ActiveBackend();
-  uint64_t total = 0;
-  for (const MergeTensor& tensor : tensors) {
-    total += tensor.elements;
-    CheckOperandLength(tensor.name, "base", tensor.base.region, tensor.elements, tensor.base.dtype);
-    if (tensor.tasks.size() != selection.tasks()) {
-      throw Error("INVALID_ARGUMENT", tensor.name + ": as many tasks as the selection has are needed")
-          .Tensor(tensor.name);
-    }
-    for (const Operand& task : tensor.tasks) {
-      CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
-    }
-  }
-  const uint64_t stride = std::max<uint64_t>(1, total / kWanted);  // in pages
-  // Tensors below a stride would never be hit: pages are numbered through all tensors.
+  // Tensors below a stride would never be hit on their own: pages are numbered through all tensors.
   WorkList pages;
-  for (const MergeTensor& tensor : tensors) pages.Add((tensor.elements + kPage - 1) / kPage);
+  for (const Tensor& tensor : tensors) pages.Add((tensor.elements + kPage - 1) / kPage);
+  const uint64_t stride = std::max<uint64_t>(1, pages.items() / (kWanted / kPage));
   const size_t samples = (pages.items() + stride - 1) / stride;
-  std::vector<std::vector<uint32_t>> keys(selection.tasks());
-  std::mutex mutex;
+  using Histogram = std::vector<std::atomic<uint32_t>>;
+  std::vector<Histogram> histograms;
+  for (size_t t = 0; t < selection.tasks(); t++) histograms.emplace_back(Selection::kSampleBins);
   ScratchPerWorker scratches(control.threads());
   ParallelFor(samples, control.threads(), [&](size_t sample, unsigned worker) {
     control.ThrowIfCancelled();
     Scratch& scratch = scratches[worker];
-    const auto [which, page] = pages.Find(static_cast<size_t>(sample * stride));
-    const MergeTensor& tensor = tensors[which];
-    const uint64_t first = page * kPage;
-    const auto n = static_cast<size_t>(std::min<uint64_t>(kPage, tensor.elements - first));
-    const auto dtype = static_cast<int32_t>(tensor.dtype);
-    std::vector<const void*> tasks(tensor.tasks.size());
-    for (size_t t = 0; t < tasks.size(); t++) {
-      tasks[t] = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks + 3 * t);
-    }
-    const void* base = ReadElements(backend, tensor.base, tensor.dtype, first, n, scratch, kBase);
-    uint8_t* merged = scratch.Get(kMerged, n * ItemSize(tensor.dtype));
-    backend.merge(dtype, n, base, tasks.data(), tasks.size(), lambda, merged);
+    const auto [which, number] = pages.Find(static_cast<size_t>(sample * stride));
+    const uint64_t first = number * kPage;
+    const auto n = static_cast<size_t>(std::min<uint64_t>(kPage, tensors[which].elements - first));
+    const Page page = read_page(tensors[which], first, n, scratch);
     TfTally tally;
     tally.keys = scratch.Array<uint32_t>(kKeys, n);
-    for (size_t t = 0; t < tasks.size(); t++) {
+    for (size_t t = 0; t < page.tasks.size(); t++) {
       if (!selection.Active(t)) continue;
-      backend.tally(dtype, n, merged, tasks[t], {0, kKeyEnd}, &tally);
-      std::lock_guard<std::mutex> lock(mutex);
-      keys[t].insert(keys[t].end(), tally.keys, tally.keys + tally.inside);
+      backend.tally(static_cast<int32_t>(page.dtype), n, page.merged, page.tasks[t], {0, kKeyEnd}, &tally);
+      for (uint32_t i = 0; i < tally.inside; i++) {
+        histograms[t][tally.keys[i] >> Selection::kSampleShift].fetch_add(1, std::memory_order_relaxed);
+      }
     }
   });
-  for (size_t t = 0; t < keys.size(); t++) selection.UseSample(t, keys[t], stride == 1);
+  for (size_t t = 0; t < histograms.size(); t++) selection.UseSample(t, histograms[t]);
+}
+
+std::vector<const void*> ReadTasks(const std::vector<Operand>& tasks, Dtype dtype, uint64_t first, size_t n,
+                                   Scratch& scratch) {
+  std::vector<const void*> values(tasks.size());
+  for (size_t t = 0; t < tasks.size(); t++) {
+    values[t] = ReadElements(ActiveBackend(), tasks[t], dtype, first, n, scratch, kTasks + 3 * t);
+  }
+  return values;
+}
+
+}  // namespace
+
+void SampleResiduals(const std::vector<MergeTensor>& tensors, float lambda, Selection& selection,
+                     RunControl& control) {
+  for (const MergeTensor& tensor : tensors) CheckMergeTensor(tensor, selection.tasks());
+  SamplePages(tensors, selection, control,
+              [&](const MergeTensor& tensor, uint64_t first, size_t n, Scratch& scratch) -> Page {
+                Page page{tensor.dtype, n, nullptr, ReadTasks(tensor.tasks, tensor.dtype, first, n, scratch)};
+                const void* base = ReadElements(ActiveBackend(), tensor.base, tensor.dtype, first, n, scratch, kBase);
+                uint8_t* merged = scratch.Get(kMerged, n * ItemSize(tensor.dtype));
+                ActiveBackend().merge(static_cast<int32_t>(tensor.dtype), n, base, page.tasks.data(),
+                                      page.tasks.size(), lambda, merged);
+                page.merged = merged;
+                return page;
+              });
+}
+
+void SampleResiduals(const std::vector<ResidualTensor>& tensors, Selection& selection, RunControl& control) {
+  for (const ResidualTensor& tensor : tensors) CheckResidualTensor(tensor, selection.tasks());
+  SamplePages(tensors, selection, control,
+              [&](const ResidualTensor& tensor, uint64_t first, size_t n, Scratch& scratch) -> Page {
+                const void* merged = tensor.merged ? ReadElements(ActiveBackend(), {*tensor.merged, tensor.dtype},
+                                                                  tensor.dtype, first, n, scratch, kBase)
+                                                   : nullptr;
+                return {tensor.dtype, n, merged, ReadTasks(tensor.tasks, tensor.dtype, first, n, scratch)};
+              });
 }
 
 }  // namespace taskfold

@@ -9,10 +9,14 @@
 
 namespace taskfold {
 
+/// Elements whose positions fit in 32 bits.
+constexpr uint64_t kNarrowElements = uint64_t{1} << 32;
+
 struct SelectedEntries {
   Threshold threshold;
-  /// Flat positions, ascending.
-  std::vector<uint64_t> positions;
+  /// Flat positions, ascending: up to kNarrowElements elements in `positions`, above in `wide_positions`.
+  std::vector<uint32_t> positions;
+  std::vector<double> wide_positions;
   /// The task's own items at these positions.
   std::vector<uint8_t> values;
 };

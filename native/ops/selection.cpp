@@ -40,15 +40,28 @@ Selection::Selection(const std::vector<Goal>& goals) : tasks_(goals.size()), max
 
 void Selection::SetWindow(Task& task, uint32_t low, uint32_t end) {
   const uint32_t width = end - low;
+  // More bins than elements would mostly stay empty.
+  const uint64_t most = std::clamp<uint64_t>(std::bit_ceil(task.goal.elements), 4096, max_bins_);
   uint32_t shift = 0;
-  while (((uint64_t{width} + (uint64_t{1} << shift) - 1) >> shift) > max_bins_) shift++;
-  const auto bins = static_cast<uint32_t>((uint64_t{width} + (uint64_t{1} << shift) - 1) >> shift);
-  if (!task.counts || bins != task.bins) task.counts.reset(new std::atomic<uint64_t>[bins]);
-  for (uint32_t b = 0; b < bins; b++) task.counts[b].store(0, std::memory_order_relaxed);
+  while (((uint64_t{width} + (uint64_t{1} << shift) - 1) >> shift) > most) shift++;
   task.low = low;
   task.shift = shift;
-  task.bins = bins;
+  task.bins = static_cast<uint32_t>((uint64_t{width} + (uint64_t{1} << shift) - 1) >> shift);
   task.above = 0;
+  task.counts.reset();
+}
+
+void Selection::PrepareCounters() {
+  for (Task& task : tasks_) {
+    if (task.done || task.counts) continue;
+    task.counts.reset(new std::atomic<uint64_t>[task.bins]);
+    for (uint32_t b = 0; b < task.bins; b++) task.counts[b].store(0, std::memory_order_relaxed);
+  }
+}
+
+void Selection::BeginPass() {
+  std::lock_guard<std::mutex> lock(begin_mutex_);
+  PrepareCounters();
 }
 
 TfWindow Selection::Window(size_t t) const {
@@ -58,22 +71,30 @@ TfWindow Selection::Window(size_t t) const {
   return {task.low, static_cast<uint32_t>(std::min<uint64_t>(end, kKeyEnd))};
 }
 
-void Selection::UseSample(size_t t, std::vector<uint32_t>& keys, bool sampled_all) {
+void Selection::UseSample(size_t t, const std::vector<std::atomic<uint32_t>>& histogram) {
   Task& task = tasks_[t];
-  if (task.done || keys.empty()) return;
-  const auto size = static_cast<double>(keys.size());
-  const double rank = sampled_all ? static_cast<double>(task.goal.k)
-                                  : static_cast<double>(task.goal.k) / static_cast<double>(task.goal.elements) * size;
+  uint64_t sampled = 0;
+  for (const auto& count : histogram) sampled += count;
+  if (task.done || sampled == 0) return;
+  const auto size = static_cast<double>(sampled);
+  const double rank = static_cast<double>(task.goal.k) / static_cast<double>(task.goal.elements) * size;
   // Eight standard deviations: entries of one page are alike, so a page sample is worse than a random one.
-  const double margin = sampled_all ? 0 : 8 * std::sqrt(rank + 1) + 16;
-  const auto key_at = [&](double wanted) {
-    auto place = static_cast<size_t>(std::clamp(wanted, 1.0, size)) - 1;
-    std::nth_element(keys.begin(), keys.begin() + static_cast<ptrdiff_t>(place), keys.end(), std::greater<>());
-    return keys[place];
-  };
-  const uint32_t highest = rank - margin < 1 ? kKeyEnd - 1 : key_at(std::floor(rank - margin));
-  const uint32_t lowest = rank + margin > size ? 0 : key_at(std::ceil(rank + margin));
-  SetWindow(task, lowest, highest + 1);
+  const double margin = sampled >= task.goal.elements ? 0 : 8 * std::sqrt(rank + 1) + 16;
+  uint32_t high = kSampleBins;  // one behind the first bin that can hold the threshold
+  uint32_t low = 0;             // the last one
+  double passed = 0;
+  for (uint32_t bin = kSampleBins; bin-- > 0;) {
+    const double here = histogram[bin];
+    if (passed <= rank - margin - 1 && passed + here > rank - margin - 1) high = bin + 1;
+    passed += here;
+    if (passed >= rank + margin) {
+      low = bin;
+      break;
+    }
+  }
+  if (high <= low) high = low + 1;
+  const uint64_t end = std::min<uint64_t>(uint64_t{high} << kSampleShift, kKeyEnd);
+  SetWindow(task, low << kSampleShift, static_cast<uint32_t>(end));
 }
 
 void Selection::Count(size_t t, const TfTally& tally) {
@@ -91,6 +112,7 @@ void Selection::Count(size_t t, const TfTally& tally) {
 }
 
 void Selection::Narrow(Task& task) {
+  if (!task.counts) throw Error("INVALID_ARGUMENT", "the selection has not counted anything in this pass");
   const uint64_t k = task.goal.k;
   uint64_t greater = task.above.load();
   const uint64_t end = std::min<uint64_t>(task.low + (uint64_t{task.bins} << task.shift), kKeyEnd);

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "backend/backend.h"
@@ -23,6 +24,9 @@ struct Threshold {
 /// is guessed.) Counting is safe from many threads; the result does not depend on their order.
 class Selection {
  public:
+  static constexpr uint32_t kSampleShift = 14;
+  static constexpr uint32_t kSampleBins = (kKeyEnd >> kSampleShift) + 1;
+
   struct Goal {
     uint64_t k = 0;
     uint64_t elements = 0;
@@ -37,8 +41,10 @@ class Selection {
   bool Active(size_t task) const { return !tasks_[task].done; }
   /// Empty (above every key) for a task that is not active.
   TfWindow Window(size_t task) const;
-  /// Chooses the first window from keys of a sample (reordered here); `sampled_all`: they are all keys there are.
-  void UseSample(size_t task, std::vector<uint32_t>& keys, bool sampled_all);
+  /// Chooses the first window from a histogram of some keys: bin b counts the keys b << kSampleShift and up.
+  void UseSample(size_t task, const std::vector<std::atomic<uint32_t>>& histogram);
+  /// Must be called before counting; any number of times, from any thread.
+  void BeginPass();
   void Count(size_t task, const TfTally& tally);
   /// Closes a pass over all elements. True when every threshold is known.
   bool Advance();
@@ -57,9 +63,12 @@ class Selection {
   };
   void SetWindow(Task& task, uint32_t low, uint32_t end);
   void Narrow(Task& task);
+  /// Allocates the counters of every task that still counts.
+  void PrepareCounters();
 
   std::vector<Task> tasks_;
   uint32_t max_bins_ = 0;
+  std::mutex begin_mutex_;
 };
 
 }  // namespace taskfold

@@ -60,7 +60,9 @@ std::vector<uint8_t> Selection::Snapshot() const {
     Put(bytes, window.low);
     Put(bytes, window.end);
     Put(bytes, task.above.load());
-    for (uint32_t b = 0; b < task.bins; b++) Put(bytes, task.counts[b].load(std::memory_order_relaxed));
+    for (uint32_t b = 0; b < task.bins; b++) {
+      Put(bytes, task.counts ? task.counts[b].load(std::memory_order_relaxed) : 0);
+    }
   }
   return bytes;
 }
@@ -86,6 +88,7 @@ std::unique_ptr<Selection> Selection::Restore(const uint8_t* bytes, size_t lengt
     const auto end = static_cast<uint32_t>(reader.Take(kKeyEnd));
     if (low >= end) throw Error("INVALID_ARGUMENT", "damaged selection snapshot");
     selection->SetWindow(task, low, end);
+    selection->PrepareCounters();
     task.above = reader.Take(kAny);
     for (uint32_t b = 0; b < task.bins; b++) task.counts[b] = reader.Take(kAny);
   }

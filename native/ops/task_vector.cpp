@@ -18,19 +18,6 @@ constexpr size_t kTallyRun = 4096;
 
 enum Slot : size_t { kLeafOut, kKeys, kBase, kTasks = kBase + 3 };
 
-void CheckTensor(const MergeTensor& tensor, size_t tasks) {
-  CheckOperandLength(tensor.name, "base", tensor.base.region, tensor.elements, tensor.base.dtype);
-  if (tensor.tasks.size() != tasks) {
-    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) + " tasks, expected " +
-                                        std::to_string(tasks))
-        .Tensor(tensor.name);
-  }
-  for (const Operand& task : tensor.tasks) {
-    CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
-  }
-  if (tensor.out) CheckOperandLength(tensor.name, "out", *tensor.out, tensor.elements, tensor.dtype);
-}
-
 /// Reads one piece of base and tasks in the storage dtype.
 struct PieceInputs {
   const void* base;
@@ -44,6 +31,29 @@ struct PieceInputs {
     }
   }
 };
+
+/// Without a selection: a NaN of any operand makes θ* NaN.
+void RefuseNaN(const TfBackend& backend, const MergeTensor& tensor, size_t n, uint64_t first, const PieceInputs& inputs,
+               const void* merged, Scratch& scratch) {
+  TfTally tally;
+  tally.keys = scratch.Array<uint32_t>(kKeys, 1);
+  backend.tally(static_cast<int32_t>(tensor.dtype), n, nullptr, merged, {kKeyEnd, kKeyEnd}, &tally);
+  if (!tally.has_nan) return;
+  // Which of the operands: the first whose own values, or whose difference to θ*, are NaN at the lowest index.
+  for (size_t i = 0; i < n; i++) {
+    const auto at = [&](const void* bytes) { return static_cast<const uint8_t*>(bytes) + i * ItemSize(tensor.dtype); };
+    float value;
+    backend.widen(static_cast<int32_t>(tensor.dtype), 1, at(merged), &value);
+    if (!std::isnan(value)) continue;
+    size_t task = 0;
+    for (size_t t = inputs.tasks.size(); t-- > 0;) {
+      backend.widen(static_cast<int32_t>(tensor.dtype), 1, at(inputs.tasks[t]), &value);
+      if (std::isnan(value)) task = t;
+    }
+    const void* task_values = inputs.tasks.empty() ? merged : inputs.tasks[task];
+    ThrowNonFinite(tensor.name, task, tensor.dtype, first + i, 1, at(merged), at(task_values), at(inputs.base));
+  }
+}
 
 const uint8_t* At(const void* bytes, size_t element, size_t item) {
   return static_cast<const uint8_t*>(bytes) + element * item;
@@ -70,6 +80,31 @@ void CountPiece(const TfBackend& backend, const std::string& name, Dtype dtype, 
 }
 
 }  // namespace
+
+void CheckMergeTensor(const MergeTensor& tensor, size_t tasks) {
+  CheckOperandLength(tensor.name, "base", tensor.base.region, tensor.elements, tensor.base.dtype);
+  if (tensor.tasks.size() != tasks) {
+    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) + " tasks, expected " +
+                                        std::to_string(tasks))
+        .Tensor(tensor.name);
+  }
+  for (const Operand& task : tensor.tasks) {
+    CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
+  }
+  if (tensor.out) CheckOperandLength(tensor.name, "out", *tensor.out, tensor.elements, tensor.dtype);
+}
+
+void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks) {
+  if (tensor.merged) CheckOperandLength(tensor.name, "merged", *tensor.merged, tensor.elements, tensor.dtype);
+  if (tensor.tasks.size() != tasks) {
+    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) + " tasks, expected " +
+                                        std::to_string(tasks))
+        .Tensor(tensor.name);
+  }
+  for (const Operand& task : tensor.tasks) {
+    CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
+  }
+}
 
 void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first, size_t n, const void* merged,
                     const void* task_values, const void* base) {
@@ -107,9 +142,10 @@ MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const Me
   const TfBackend& backend = ActiveBackend();
   WorkList list;
   for (const MergeTensor& tensor : tensors) {
-    CheckTensor(tensor, options.selection ? options.selection->tasks() : tensor.tasks.size());
+    CheckMergeTensor(tensor, options.selection ? options.selection->tasks() : tensor.tasks.size());
     list.Add(LeafCount(tensor.elements * ItemSize(tensor.dtype)));
   }
+  if (options.selection) options.selection->BeginPass();
   std::vector<Digest> merged_leaves(list.items()), base_leaves(list.items());
   ScratchPerWorker scratches(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t entry, unsigned worker) {
@@ -135,6 +171,8 @@ MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const Me
           CountPiece(backend, tensor.name, tensor.dtype, n, first + done, inputs.base, merged, inputs.tasks[t], t,
                      options.keep_non_finite, *options.selection, scratch);
         }
+      } else if (!options.keep_non_finite) {
+        RefuseNaN(backend, tensor, n, first + done, inputs, merged, scratch);
       }
       merged_hash.Add(merged, n * item);
       if (hash_base) base_hash.Add(inputs.base, n * item);
@@ -161,18 +199,10 @@ void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selec
   const TfBackend& backend = ActiveBackend();
   WorkList list;
   for (const ResidualTensor& tensor : tensors) {
-    if (tensor.merged) {
-      CheckOperandLength(tensor.name, "merged", *tensor.merged, tensor.elements, tensor.dtype);
-    }
-    if (tensor.tasks.size() != selection.tasks()) {
-      throw Error("INVALID_ARGUMENT", tensor.name + ": as many tasks as the selection has are needed")
-          .Tensor(tensor.name);
-    }
-    for (const Operand& task : tensor.tasks) {
-      CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
-    }
+    CheckResidualTensor(tensor, selection.tasks());
     list.Add((tensor.elements + TF_MAX_PIECE - 1) / TF_MAX_PIECE);
   }
+  selection.BeginPass();
   ScratchPerWorker scratches(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t entry, unsigned worker) {
     control.ThrowIfCancelled();

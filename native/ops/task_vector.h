@@ -23,7 +23,7 @@ struct MergeTensor {
 
 struct MergeOptions {
   float lambda = 0;
-  /// Counts |θt − θ*| of every task in the same pass, and refuses NaN; may be null.
+  /// Counts |θt − θ*| of every task in the same pass; may be null.
   Selection* selection = nullptr;
   bool keep_non_finite = false;
 };
@@ -48,6 +48,13 @@ struct ResidualTensor {
   std::optional<Region> merged;
   std::vector<Operand> tasks;
 };
+
+/// The same for residuals against a stored θ*.
+void SampleResiduals(const std::vector<ResidualTensor>& tensors, Selection& selection, RunControl& control);
+
+/// INVALID_ARGUMENT unless every operand has the tensor's length and there are as many tasks as the selection has.
+void CheckMergeTensor(const MergeTensor& tensor, size_t tasks);
+void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks);
 
 /// One more full pass of a selection over residuals.
 void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selection, bool keep_non_finite,
