@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "addon/argument.h"
 #include "addon/async_job.h"
 #include "addon/bindings.h"
@@ -25,7 +27,7 @@ std::vector<MergeTensor> ReadMergeTensors(Napi::Object job, bool with_out, Pins*
 float ReadLambda(Napi::Object job) {
   const double value = ReadNumber(job, "lambda");
   const auto lambda = static_cast<float>(value);
-  if (!(static_cast<double>(lambda) == value)) {
+  if (!std::isfinite(lambda) || static_cast<double>(lambda) != value) {
     throw ArgumentError(job.Env(), "expected lambda to be a finite f32 (use Math.fround)");
   }
   return lambda;

@@ -32,6 +32,17 @@ class Error : public std::exception {
   int64_t index_ = -1;
 };
 
+/// Runs f; an Error that does not know its tensor yet (a failed read, a full disk) gets this one.
+template <class F>
+void NamingTensor(const std::string& name, const F& f) {
+  try {
+    f();
+  } catch (Error& error) {
+    if (error.tensor().empty()) error.Tensor(name);
+    throw;
+  }
+}
+
 /// DISK_FULL for ENOSPC and EDQUOT, NOT_FOUND for ENOENT, else IO_ERROR; names the path and what was tried.
 [[noreturn]] void ThrowErrno(int error, const char* doing, const std::string& path);
 

@@ -34,7 +34,8 @@ std::shared_ptr<File> File::Open(const std::string& path, Mode mode) {
     if (regular) ThrowErrno(error, "cannot stat", path);
     throw Error("IO_ERROR", "not a regular file: " + path).File(path);
   }
-  return std::shared_ptr<File>(new File(fd, path, static_cast<uint64_t>(status.st_size)));
+  return std::shared_ptr<File>(new File(fd, path, static_cast<uint64_t>(status.st_size),
+                                        mode == Mode::kWrite));
 }
 
 std::shared_ptr<File> File::OpenTemporaryBeside(const std::string& path) {
@@ -42,7 +43,7 @@ std::shared_ptr<File> File::OpenTemporaryBeside(const std::string& path) {
   const int fd = mkostemp(name.data(), O_CLOEXEC);
   if (fd < 0) ThrowErrno(errno, "cannot create a temporary file", name);
   unlink(name.c_str());
-  return std::shared_ptr<File>(new File(fd, name, 0));
+  return std::shared_ptr<File>(new File(fd, name, 0, true));
 }
 
 File::~File() { close(fd_); }

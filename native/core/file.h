@@ -29,13 +29,16 @@ class File {
 
   const std::string& path() const { return path_; }
   uint64_t size_at_open() const { return size_; }
+  bool writable() const { return writable_; }
   int descriptor() const { return fd_; }
 
  private:
-  File(int fd, std::string path, uint64_t size) : fd_(fd), path_(std::move(path)), size_(size) {}
+  File(int fd, std::string path, uint64_t size, bool writable)
+      : fd_(fd), path_(std::move(path)), size_(size), writable_(writable) {}
   int fd_;
   std::string path_;
   uint64_t size_;
+  bool writable_;
 };
 
 }  // namespace taskfold

@@ -75,13 +75,16 @@ void AddBlock(const TensorDifference& block, TensorDifference* total) {
 }  // namespace
 
 std::vector<TensorDifference> CompareTensors(const std::vector<CompareTensor>& tensors, RunControl& control) {
+  control.ThrowIfCancelled();
   WorkList list;
   std::vector<std::optional<DeltaDecoder>> decoders(tensors.size());
   for (size_t i = 0; i < tensors.size(); i++) {
     const CompareTensor& tensor = tensors[i];
     CheckOperandLength(tensor.name, "merged", tensor.merged, tensor.elements, tensor.dtype);
     CheckOperandLength(tensor.name, "against", tensor.against.region, tensor.elements, tensor.against.dtype);
-    if (tensor.delta) decoders[i].emplace(tensor.name, tensor.elements, tensor.dtype, *tensor.delta);
+    NamingTensor(tensor.name, [&, at = i] {
+      if (tensor.delta) decoders[at].emplace(tensor.name, tensor.elements, tensor.dtype, *tensor.delta);
+    });
     list.Add(BlockCount(tensor.elements));
   }
   std::vector<TensorDifference> blocks(list.items());
@@ -89,7 +92,10 @@ std::vector<TensorDifference> CompareTensors(const std::vector<CompareTensor>& t
   ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {
     control.ThrowIfCancelled();
     const auto [which, block] = list.Find(item);
-    blocks[item] = CompareBlock(tensors[which], decoders[which] ? &*decoders[which] : nullptr, block, scratches[worker]);
+    const DeltaDecoder* decoder = decoders[which] ? &*decoders[which] : nullptr;
+    NamingTensor(tensors[which].name, [&, at = which, number = block] {
+      blocks[item] = CompareBlock(tensors[at], decoder, number, scratches[worker]);
+    });
     control.AddProgress(std::min(kBlockElements, tensors[which].elements - block * kBlockElements) * 2 *
                         ItemSize(tensors[which].dtype));
   });

@@ -13,6 +13,8 @@ namespace taskfold {
 uint64_t ConvertRegion(uint64_t elements, const Operand& from, const Operand& to, RunControl& control) {
   CheckOperandLength("convert", "from", from.region, elements, from.dtype);
   CheckOperandLength("convert", "to", to.region, elements, to.dtype);
+  CheckWritable("convert", "to", to.region.file().get());
+  control.ThrowIfCancelled();
   const TfBackend& backend = ActiveBackend();
   const size_t item = ItemSize(to.dtype);
   std::atomic<uint64_t> inexact{0};

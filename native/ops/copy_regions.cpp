@@ -1,7 +1,7 @@
 #include "ops/copy_regions.h"
 
 #include "core/thread_pool.h"
-#include "ops/scratch.h"
+#include "ops/operand_reader.h"
 #include "ops/work_list.h"
 
 namespace taskfold {
@@ -12,6 +12,7 @@ constexpr uint64_t kCopyBytes = 262144;
 }  // namespace
 
 void CopyRegions(const std::vector<RegionCopy>& copies, RunControl& control) {
+  control.ThrowIfCancelled();
   WorkList list;
   for (const RegionCopy& copy : copies) {
     if (copy.from.length() != copy.to.length()) {
@@ -19,6 +20,7 @@ void CopyRegions(const std::vector<RegionCopy>& copies, RunControl& control) {
                                           std::to_string(copy.to.length()))
           .Tensor(copy.name);
     }
+    CheckWritable(copy.name, "to", copy.to.file().get());
     list.Add((copy.from.length() + kCopyBytes - 1) / kCopyBytes);
   }
   ScratchPerWorker scratches(control.threads());
@@ -28,7 +30,9 @@ void CopyRegions(const std::vector<RegionCopy>& copies, RunControl& control) {
     const RegionCopy& copy = copies[which];
     const uint64_t offset = piece * kCopyBytes;
     const auto length = static_cast<size_t>(std::min(kCopyBytes, copy.from.length() - offset));
-    copy.to.Write(offset, length, copy.from.Read(offset, length, scratches[worker].Get(0, kCopyBytes)));
+    NamingTensor(copy.name, [&] {
+      copy.to.Write(offset, length, copy.from.Read(offset, length, scratches[worker].Get(0, kCopyBytes)));
+    });
     control.AddProgress(length);
   });
 }

@@ -93,13 +93,17 @@ void DeltaDecoder::Marks(uint64_t block, size_t n, uint64_t* bits, Scratch& scra
 }
 
 void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& control) {
+  control.ThrowIfCancelled();
   WorkList list;
   std::vector<std::optional<DeltaDecoder>> decoders(tensors.size());
   for (size_t i = 0; i < tensors.size(); i++) {
     const ScatterTensor& tensor = tensors[i];
     CheckOperandLength(tensor.name, "merged", tensor.merged, tensor.elements, tensor.dtype);
     CheckOperandLength(tensor.name, "out", tensor.out, tensor.elements, tensor.dtype);
-    if (tensor.delta) decoders[i].emplace(tensor.name, tensor.elements, tensor.dtype, *tensor.delta);
+    CheckWritable(tensor.name, "out", tensor.out.file().get());
+    NamingTensor(tensor.name, [&, at = i] {
+      if (tensor.delta) decoders[at].emplace(tensor.name, tensor.elements, tensor.dtype, *tensor.delta);
+    });
     list.Add(BlockCount(tensor.elements));
   }
   ScratchPerWorker scratches(control.threads());
@@ -111,10 +115,13 @@ void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& contr
     const size_t size = ItemSize(tensor.dtype);
     const uint64_t first = block * kBlockElements;
     const auto n = static_cast<size_t>(std::min(kBlockElements, tensor.elements - first));
-    uint8_t* dense = scratch.Get(0, n * size);
-    tensor.merged.ReadTo(first * size, n * size, dense);
-    if (decoders[which]) decoders[which]->Apply(block, n, dense, scratch, 1);
-    tensor.out.Write(first * size, n * size, dense);
+    const std::optional<DeltaDecoder>& decoder = decoders[which];
+    NamingTensor(tensor.name, [&, number = block] {
+      uint8_t* dense = scratch.Get(0, n * size);
+      tensor.merged.ReadTo(first * size, n * size, dense);
+      if (decoder) decoder->Apply(number, n, dense, scratch, 1);
+      tensor.out.Write(first * size, n * size, dense);
+    });
     control.AddProgress(n * size);
   });
 }

@@ -170,6 +170,8 @@ EmitResult EmitDelta(const std::vector<EmitTensor>& tensors, const EmitOptions& 
   if (offset % kAlignment != 0) {
     throw Error("INVALID_ARGUMENT", "offset " + std::to_string(offset) + " is not a multiple of 8");
   }
+  control.ThrowIfCancelled();
+  CheckWritable("delta", "out", out.get());
   Buffers buffers(control.threads());
   ArrayWriter writer(out, offset);
   EmitResult result;
@@ -183,7 +185,9 @@ EmitResult EmitDelta(const std::vector<EmitTensor>& tensors, const EmitOptions& 
       result.tensors.push_back(nothing);
       continue;
     }
-    result.tensors.push_back(EmitTensorDelta(tensor, options, &result.ties, writer, buffers, control));
+    NamingTensor(tensor.name, [&] {
+      result.tensors.push_back(EmitTensorDelta(tensor, options, &result.ties, writer, buffers, control));
+    });
   }
   result.offset = writer.offset();
   return result;

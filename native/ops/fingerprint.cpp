@@ -39,6 +39,7 @@ std::string CombineLeaves(const Digest* leaves, size_t count) {
 }
 
 std::vector<std::string> FingerprintRegions(const std::vector<Region>& regions, RunControl& control) {
+  control.ThrowIfCancelled();
   WorkList list;
   for (const Region& region : regions) list.Add(LeafCount(region.length()));
   std::vector<Digest> leaves(list.items());

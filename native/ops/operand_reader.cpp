@@ -14,6 +14,14 @@ void CheckOperandLength(const std::string& tensor, const char* operand, const Re
   }
 }
 
+void CheckWritable(const std::string& tensor, const char* operand, const File* file) {
+  if (!file || file->writable()) return;
+  throw Error("INVALID_ARGUMENT", tensor + ": " + operand + " is " + file->path() + ", which is open for reading only")
+      .Tensor(tensor)
+      .File(file->path())
+      .Operand(operand);
+}
+
 const uint8_t* ReadAligned(const Region& region, uint64_t offset, size_t length, uint8_t* scratch) {
   const uint8_t* bytes = region.Read(offset, length, scratch);
   if (reinterpret_cast<uintptr_t>(bytes) % 8 == 0 || bytes == scratch || length == 0) return bytes;

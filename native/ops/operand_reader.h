@@ -12,6 +12,9 @@ namespace taskfold {
 void CheckOperandLength(const std::string& tensor, const char* operand, const Region& region, uint64_t elements,
                         Dtype dtype);
 
+/// Throws INVALID_ARGUMENT when the file behind a target was opened for reading only.
+void CheckWritable(const std::string& tensor, const char* operand, const File* file);
+
 /// Bytes [offset, offset + length) of a region, aligned for any item: memory as it is, or a copy in `scratch`.
 const uint8_t* ReadAligned(const Region& region, uint64_t offset, size_t length, uint8_t* scratch);
 

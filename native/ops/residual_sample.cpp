@@ -16,9 +16,9 @@ enum Slot : size_t { kMerged, kKeys, kBase, kTasks = kBase + 3 };
 
 /// Residuals of one page: θ* (null: none) and every task's values.
 struct Page {
-  Dtype dtype;
-  size_t n;
-  const void* merged;
+  Dtype dtype = Dtype::kF32;
+  size_t n = 0;
+  const void* merged = nullptr;
   std::vector<const void*> tasks;
 };
 
@@ -26,6 +26,7 @@ struct Page {
 template <class Tensor, class ReadPage>
 void SamplePages(const std::vector<Tensor>& tensors, Selection& selection, RunControl& control,
                  const ReadPage& read_page) {
+  control.ThrowIfCancelled();
   const TfBackend& backend = ActiveBackend();
   // Tensors below a stride would never be hit on their own: pages are numbered through all tensors.
   WorkList pages;
@@ -42,7 +43,9 @@ void SamplePages(const std::vector<Tensor>& tensors, Selection& selection, RunCo
     const auto [which, number] = pages.Find(static_cast<size_t>(sample * stride));
     const uint64_t first = number * kPage;
     const auto n = static_cast<size_t>(std::min<uint64_t>(kPage, tensors[which].elements - first));
-    const Page page = read_page(tensors[which], first, n, scratch);
+    Page page;
+    NamingTensor(tensors[which].name,
+                 [&, entry = which] { page = read_page(tensors[entry], first, n, scratch); });
     TfTally tally;
     tally.keys = scratch.Array<uint32_t>(kKeys, n);
     for (size_t t = 0; t < page.tasks.size(); t++) {

@@ -14,6 +14,7 @@ constexpr size_t kPositionsSlot = 8;
 
 SelectedEntries SelectEntries(uint64_t elements, Dtype dtype, const Operand& task, const std::optional<Region>& merged,
                               uint64_t k, bool keep_non_finite, RunControl& control) {
+  control.ThrowIfCancelled();
   const TfBackend& backend = ActiveBackend();
   const std::string name = "values";
   const std::vector<ResidualTensor> tensors{{name, elements, dtype, merged, {task}}};

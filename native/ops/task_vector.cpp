@@ -91,7 +91,9 @@ void CheckMergeTensor(const MergeTensor& tensor, size_t tasks) {
   for (const Operand& task : tensor.tasks) {
     CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
   }
-  if (tensor.out) CheckOperandLength(tensor.name, "out", *tensor.out, tensor.elements, tensor.dtype);
+  if (!tensor.out) return;
+  CheckOperandLength(tensor.name, "out", *tensor.out, tensor.elements, tensor.dtype);
+  CheckWritable(tensor.name, "out", tensor.out->file().get());
 }
 
 void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks) {
@@ -137,9 +139,49 @@ void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_
   throw Error("INTERNAL", "a NaN was seen in " + tensor + " and not found again").Tensor(tensor);
 }
 
+namespace {
+
+/// Merges, counts and stores one leaf of a tensor; returns its digests.
+struct LeafDigests {
+  Digest merged, base;
+};
+LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptions& options, Scratch& scratch,
+                      RunControl& control) {
+  const TfBackend& backend = ActiveBackend();
+  const size_t item = ItemSize(tensor.dtype);
+  const uint64_t first = leaf * (kLeafBytes / item);
+  const auto count = static_cast<size_t>(std::min<uint64_t>(kLeafBytes / item, tensor.elements - first));
+  uint8_t* out = scratch.Get(kLeafOut, kLeafBytes);
+  LeafHasher merged_hash, base_hash;
+  PieceInputs inputs;
+  for (size_t done = 0; done < count;) {
+    const size_t n = std::min(kPieceBytes / item, count - done);
+    inputs.Read(backend, tensor, first + done, n, scratch);
+    uint8_t* merged = out + done * item;
+    backend.merge(static_cast<int32_t>(tensor.dtype), n, inputs.base, inputs.tasks.data(), inputs.tasks.size(),
+                  options.lambda, merged);
+    if (options.selection) {
+      for (size_t t = 0; t < inputs.tasks.size(); t++) {
+        CountPiece(backend, tensor.name, tensor.dtype, n, first + done, inputs.base, merged, inputs.tasks[t], t,
+                   options.keep_non_finite, *options.selection, scratch);
+      }
+    } else if (!options.keep_non_finite) {
+      RefuseNaN(backend, tensor, n, first + done, inputs, merged, scratch);
+    }
+    merged_hash.Add(merged, n * item);
+    if (tensor.base.dtype == tensor.dtype) base_hash.Add(inputs.base, n * item);
+    done += n;
+    control.AddProgress(n * item * (1 + inputs.tasks.size()));
+  }
+  if (tensor.out) tensor.out->Write(first * item, count * item, out);
+  return {merged_hash.Finish(), base_hash.Finish()};
+}
+
+}  // namespace
+
 MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const MergeOptions& options,
                                RunControl& control) {
-  const TfBackend& backend = ActiveBackend();
+  control.ThrowIfCancelled();
   WorkList list;
   for (const MergeTensor& tensor : tensors) {
     CheckMergeTensor(tensor, options.selection ? options.selection->tasks() : tensor.tasks.size());
@@ -150,38 +192,13 @@ MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const Me
   ScratchPerWorker scratches(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t entry, unsigned worker) {
     control.ThrowIfCancelled();
-    Scratch& scratch = scratches[worker];
     const auto [which, leaf] = list.Find(entry);
     const MergeTensor& tensor = tensors[which];
-    const auto dtype = static_cast<int32_t>(tensor.dtype);
-    const size_t item = ItemSize(tensor.dtype);
-    const uint64_t first = leaf * (kLeafBytes / item);
-    const auto count = static_cast<size_t>(std::min<uint64_t>(kLeafBytes / item, tensor.elements - first));
-    uint8_t* out = scratch.Get(kLeafOut, kLeafBytes);
-    LeafHasher merged_hash, base_hash;
-    const bool hash_base = tensor.base.dtype == tensor.dtype;
-    PieceInputs inputs;
-    for (size_t done = 0; done < count;) {
-      const size_t n = std::min(kPieceBytes / item, count - done);
-      inputs.Read(backend, tensor, first + done, n, scratch);
-      uint8_t* merged = out + done * item;
-      backend.merge(dtype, n, inputs.base, inputs.tasks.data(), inputs.tasks.size(), options.lambda, merged);
-      if (options.selection) {
-        for (size_t t = 0; t < inputs.tasks.size(); t++) {
-          CountPiece(backend, tensor.name, tensor.dtype, n, first + done, inputs.base, merged, inputs.tasks[t], t,
-                     options.keep_non_finite, *options.selection, scratch);
-        }
-      } else if (!options.keep_non_finite) {
-        RefuseNaN(backend, tensor, n, first + done, inputs, merged, scratch);
-      }
-      merged_hash.Add(merged, n * item);
-      if (hash_base) base_hash.Add(inputs.base, n * item);
-      done += n;
-      control.AddProgress(n * item * (1 + inputs.tasks.size()));
-    }
-    if (tensor.out) tensor.out->Write(first * item, count * item, out);
-    merged_leaves[entry] = merged_hash.Finish();
-    if (hash_base) base_leaves[entry] = base_hash.Finish();
+    NamingTensor(tensor.name, [&, number = leaf] {
+      const LeafDigests digests = MergeLeaf(tensor, number, options, scratches[worker], control);
+      merged_leaves[entry] = digests.merged;
+      base_leaves[entry] = digests.base;
+    });
   });
   MergeFingerprints result;
   for (size_t i = 0; i < tensors.size(); i++) {
@@ -196,6 +213,7 @@ MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const Me
 
 void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selection, bool keep_non_finite,
                     RunControl& control) {
+  control.ThrowIfCancelled();
   const TfBackend& backend = ActiveBackend();
   WorkList list;
   for (const ResidualTensor& tensor : tensors) {
@@ -211,15 +229,17 @@ void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selec
     const ResidualTensor& tensor = tensors[which];
     const uint64_t first = piece * TF_MAX_PIECE;
     const auto n = static_cast<size_t>(std::min<uint64_t>(TF_MAX_PIECE, tensor.elements - first));
-    const void* merged =
-        tensor.merged ? ReadElements(backend, {*tensor.merged, tensor.dtype}, tensor.dtype, first, n, scratch, kBase)
-                      : nullptr;
-    for (size_t t = 0; t < tensor.tasks.size(); t++) {
-      if (!selection.Active(t)) continue;
-      const void* task = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks);
-      CountPiece(backend, tensor.name, tensor.dtype, n, first, nullptr, merged, task, t, keep_non_finite, selection,
-                 scratch);
-    }
+    NamingTensor(tensor.name, [&] {
+      const void* merged =
+          tensor.merged ? ReadElements(backend, {*tensor.merged, tensor.dtype}, tensor.dtype, first, n, scratch, kBase)
+                        : nullptr;
+      for (size_t t = 0; t < tensor.tasks.size(); t++) {
+        if (!selection.Active(t)) continue;
+        const void* task = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks);
+        CountPiece(backend, tensor.name, tensor.dtype, n, first, nullptr, merged, task, t, keep_non_finite, selection,
+                   scratch);
+      }
+    });
     control.AddProgress(n * ItemSize(tensor.dtype) * (1 + tensor.tasks.size()));
   });
 }
