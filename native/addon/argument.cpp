@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "addon/addon_data.h"
 #include "addon/error_value.h"
 #include "addon/wrapped.h"
 
@@ -25,14 +24,6 @@ uint64_t CountOf(Napi::Env env, Napi::Value value, const std::string& what) {
   return static_cast<uint64_t>(number);
 }
 
-/// The C++ object behind an instance of one of our classes.
-template <class T>
-T* Unwrap(Napi::Env env, Napi::Value value, const Napi::FunctionReference& type, const char* what,
-          const char* expected) {
-  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(type.Value())) throw Wrong(env, what, expected);
-  return T::Unwrap(value.As<Napi::Object>());
-}
-
 }  // namespace
 
 ControlArgument ReadControl(Napi::Env env, Napi::Value value) {
@@ -43,7 +34,7 @@ ControlArgument ReadControl(Napi::Env env, Napi::Value value) {
   const Napi::Value cancel = object.Get("cancel");
   if (!cancel.IsUndefined() && !cancel.IsNull()) {
     control.cancel =
-        Unwrap<CancelObject>(env, cancel, AddonData::Of(env).cancel_class, "control.cancel", "a CancelToken")->flag();
+        CheckedUnwrap<CancelObject>(env, cancel, "control.cancel", "a CancelToken")->flag();
   }
   const Napi::Value threads = object.Get("threads");
   if (!threads.IsUndefined()) {
@@ -176,16 +167,14 @@ std::optional<DeltaRegions> ReadDelta(Napi::Object object, const char* key, Pins
 }
 
 std::shared_ptr<File> ReadFile(Napi::Env env, Napi::Value value, const char* what) {
-  auto* object = Unwrap<FileObject>(env, value, AddonData::Of(env).file_class, what, "a file opened with openFile");
+  auto* object = CheckedUnwrap<FileObject>(env, value, what, "a file opened with openFile");
   if (!object->file()) throw Wrong(env, what, "an open file (this one is closed)");
   return object->file();
 }
 
 std::shared_ptr<SharedSelection> ReadSelection(Napi::Object object, const char* key, bool optional) {
   if (optional && IsNullish(object, key)) return nullptr;
-  return Unwrap<SelectionObject>(object.Env(), object.Get(key), AddonData::Of(object.Env()).selection_class, key,
-                                 "a Selection")
-      ->shared();
+  return CheckedUnwrap<SelectionObject>(object.Env(), object.Get(key), key, "a Selection")->shared();
 }
 
 }  // namespace taskfold

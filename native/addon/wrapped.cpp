@@ -1,15 +1,26 @@
 #include "addon/wrapped.h"
 
 #include "addon/addon_data.h"
-#include "addon/error_value.h"
 
 namespace taskfold {
 
+namespace {
+
+using Callback = Napi::Value (*)(const Napi::CallbackInfo&);
+
+void AddMethod(Napi::Function type, const char* name, Callback callback) {
+  type.Get("prototype").As<Napi::Object>().Set(name, Napi::Function::New(type.Env(), callback, name));
+}
+
+void SetConstant(Napi::Object object, const char* name, Napi::Value value) {
+  object.DefineProperty(Napi::PropertyDescriptor::Value(name, value, napi_enumerable));
+}
+
+}  // namespace
+
 void FileObject::Define(Napi::Env env) {
-  const Napi::Function type = DefineClass(env, "NativeFile",
-                                          {InstanceAccessor<&FileObject::GetSize>("size"),
-                                           InstanceAccessor<&FileObject::GetPath>("path"),
-                                           InstanceMethod<&FileObject::Close>("close")});
+  const Napi::Function type = DefineClass(env, "NativeFile", {});
+  AddMethod(type, "close", Close);
   AddonData::Of(env).file_class = Napi::Persistent(type);
 }
 
@@ -18,41 +29,52 @@ FileObject::FileObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FileOb
     throw ArgumentError(info.Env(), "expected openFile(path, flags) to get two strings");
   }
   const std::string flags = info[1].As<Napi::String>().Utf8Value();
-  path_ = info[0].As<Napi::String>().Utf8Value();
+  const std::string path = info[0].As<Napi::String>().Utf8Value();
   if (flags != "r" && flags != "w") throw ArgumentError(info.Env(), "expected flags to be 'r' or 'w'");
-  if (path_.find('\0') != std::string::npos) throw ArgumentError(info.Env(), "the path holds a NUL character");
+  if (path.find('\0') != std::string::npos) throw ArgumentError(info.Env(), "the path holds a NUL character");
   try {
-    file_ = File::Open(path_, flags == "r" ? File::Mode::kRead : File::Mode::kWrite);
+    file_ = File::Open(path, flags == "r" ? File::Mode::kRead : File::Mode::kWrite);
   } catch (const Error& error) {
     throw ErrorValue(info.Env(), error);
   }
-  size_ = file_->size_at_open();
+  const Napi::Object self = info.This().As<Napi::Object>();
+  self.TypeTag(&kTag);
+  SetConstant(self, "path", info[0]);
+  SetConstant(self, "size", Napi::Number::New(info.Env(), static_cast<double>(file_->size_at_open())));
 }
 
-Napi::Value FileObject::GetSize(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(size_));
+Napi::Value FileObject::Close(const Napi::CallbackInfo& info) {
+  CheckedUnwrap<FileObject>(info.Env(), info.This(), "this", "a file opened with openFile")->file_.reset();
+  return info.Env().Undefined();
 }
-
-Napi::Value FileObject::GetPath(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), path_); }
-
-void FileObject::Close(const Napi::CallbackInfo&) { file_.reset(); }
 
 void CancelObject::Define(Napi::Env env) {
-  AddonData::Of(env).cancel_class = Napi::Persistent(
-      DefineClass(env, "CancelToken", {InstanceMethod<&CancelObject::Cancel>("cancel")}));
+  const Napi::Function type = DefineClass(env, "CancelToken", {});
+  AddMethod(type, "cancel", Cancel);
+  AddonData::Of(env).cancel_class = Napi::Persistent(type);
+}
+
+CancelObject::CancelObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<CancelObject>(info), flag_(std::make_shared<CancelFlag>()) {
+  info.This().As<Napi::Object>().TypeTag(&kTag);
+}
+
+Napi::Value CancelObject::Cancel(const Napi::CallbackInfo& info) {
+  CheckedUnwrap<CancelObject>(info.Env(), info.This(), "this", "a CancelToken")->flag_->cancelled = true;
+  return info.Env().Undefined();
 }
 
 void SelectionObject::Define(Napi::Env env) {
-  AddonData::Of(env).selection_class =
-      Napi::Persistent(DefineClass(env, "Selection",
-                                   {StaticMethod<&SelectionObject::Restore>("restore"),
-                                    InstanceMethod<&SelectionObject::Advance>("advance"),
-                                    InstanceMethod<&SelectionObject::Thresholds>("thresholds"),
-                                    InstanceMethod<&SelectionObject::Snapshot>("snapshot")}));
+  const Napi::Function type = DefineClass(env, "Selection", {StaticMethod<&SelectionObject::Restore>("restore")});
+  AddMethod(type, "advance", Advance);
+  AddMethod(type, "thresholds", Thresholds);
+  AddMethod(type, "snapshot", Snapshot);
+  AddonData::Of(env).selection_class = Napi::Persistent(type);
 }
 
 SelectionObject::SelectionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SelectionObject>(info) {
   const Napi::Env env = info.Env();
+  info.This().As<Napi::Object>().TypeTag(&kTag);
   try {
     if (info.Length() > 0 && info[0].IsTypedArray()) {  // Selection.restore
       Pins pins;
@@ -80,8 +102,9 @@ Napi::Value SelectionObject::Restore(const Napi::CallbackInfo& info) {
 }
 
 Selection& SelectionObject::Idle(const Napi::CallbackInfo& info) {
-  if (shared_->users > 0) throw ArgumentError(info.Env(), "the selection is in use by a running job");
-  return *shared_->selection;
+  const auto& shared = CheckedUnwrap<SelectionObject>(info.Env(), info.This(), "this", "a Selection")->shared_;
+  if (shared->users > 0) throw ArgumentError(info.Env(), "the selection is in use by a running job");
+  return *shared->selection;
 }
 
 Napi::Value SelectionObject::Advance(const Napi::CallbackInfo& info) {
