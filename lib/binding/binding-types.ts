@@ -3,7 +3,8 @@
  *
  * No tensor byte crosses into JavaScript here unless a {@link NativeRegion} is a Uint8Array that the caller made.
  * Every function that returns a promise runs on the engine's own threads and rejects with an Error that carries
- * `code` (an ErrorCode) and, where known, `file`, `tensor`, `index`, `operand` and `hint`.
+ * `code` (an ErrorCode) and, where known, `file`, `tensor`, `index`, `hint` and `operand` ('base', 'merged', 'out', the
+ * place of a task in the job, or 'task' where there is one).
  */
 
 /** Floating dtypes the kernels compute with, by their safetensors names. */
@@ -111,7 +112,7 @@ export interface NativeSelection {
   /** After advance() answered true. One per task, in task order. */
   thresholds(): Threshold[]
   /** Windows and counts as bytes, for the resume journal. */
-  snapshot(): Uint8Array
+  snapshot(): Promise<Uint8Array>
 }
 
 /** Which index code: see docs/FORMAT.md. 'auto' takes the smaller, u16 on a tie. */
@@ -264,7 +265,7 @@ export interface NativeBinding {
   Selection: {
     /** k and element total of every task; totals count all mergeable elements of the coming passes. */
     new (tasks: { k: number; elements: number }[]): NativeSelection
-    restore(snapshot: Uint8Array): NativeSelection
+    restore(snapshot: Uint8Array): Promise<NativeSelection>
   }
   sampleResiduals(job: SampleJob, control: JobControl): Promise<void>
   mergeTensors(job: MergeJob, control: JobControl): Promise<MergeResult>

@@ -25,6 +25,7 @@ export type Dtype =
 export interface TensorInfo {
   /** Name in the checkpoint, unique over all its shards. */
   readonly name: string
+  /** How its elements are stored. */
   readonly dtype: Dtype
   /** Row-major extents; [] is a scalar, a 0 makes it empty. */
   readonly shape: readonly number[]
@@ -44,8 +45,9 @@ export interface CheckpointFile {
   readonly path: string
   /** Name inside the checkpoint's folder, as in the index's weight_map. */
   readonly name: string
-  /** Size in bytes and modification time when the header was read, to notice later changes. */
+  /** Size in bytes when the header was read, to notice later changes. */
   readonly size: number
+  /** Modification time in milliseconds when the header was read, to notice later changes. */
   readonly mtimeMs: number
   /** `__metadata__`, in file order; empty when absent. */
   readonly metadata: Readonly<Record<string, string>>

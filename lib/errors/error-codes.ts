@@ -1,5 +1,5 @@
 /**
- * Stable codes of {@link TaskfoldError}: scripts may compare them; messages may change between releases.
+ * Stable codes of `TaskfoldError`: scripts may compare them; messages may change between releases.
  *
  * One code per way that an input, an option or the machine can be at fault.
  */
@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'CANCELLED' // the AbortSignal fired
   // checkpoints: one per way that a file can lie
   | 'NOT_A_CHECKPOINT' // the path holds no safetensors file
+  | 'CONFIG_INVALID' // config.json is not a JSON object
   | 'HEADER_TOO_SHORT' // the file ends inside the 8-byte length or inside the header
   | 'HEADER_TOO_LARGE' // the header length is above the format's limit
   | 'HEADER_NOT_JSON' // the header is not UTF-8 JSON that starts with an opening brace

@@ -29,11 +29,64 @@ export const DELTA_METADATA_KEY = 'taskfold'
  * - `rows`: the first `rows` rows are like `delta` (of θ*'s first rows), the others are stored under `<stem>.rows`.
  */
 export type TaskTensor =
-  | { kind: 'delta'; dtype: FloatDtype; shape: number[]; stem: string; kept: number; index: IndexCode }
-  | { kind: 'rows'; dtype: FloatDtype; shape: number[]; stem: string; rows: number; kept: number; index: IndexCode }
-  | { kind: 'whole'; dtype: Dtype; shape: number[]; stem: string }
-  | { kind: 'same'; dtype: Dtype; shape: number[] }
-  | { kind: 'alias'; dtype: Dtype; shape: number[]; of: string }
+  | {
+      /** θ* with positions replaced. */
+      kind: 'delta'
+      /** Floating, the same as θ*'s. */
+      dtype: FloatDtype
+      /** Of the unfolded tensor. */
+      shape: number[]
+      /** Name of the stored arrays, without their suffixes. */
+      stem: string
+      /** Entries stored. */
+      kept: number
+      /** How their positions are coded. */
+      index: IndexCode
+    }
+  | {
+      /** θ* with positions replaced, and more rows behind it. */
+      kind: 'rows'
+      /** Floating, the same as θ*'s. */
+      dtype: FloatDtype
+      /** Of the unfolded tensor. */
+      shape: number[]
+      /** Name of the stored arrays, without their suffixes. */
+      stem: string
+      /** Leading rows that are coded like a delta. */
+      rows: number
+      /** Entries stored. */
+      kept: number
+      /** How their positions are coded. */
+      index: IndexCode
+    }
+  | {
+      /** The stored tensor. */
+      kind: 'whole'
+      /** Of the unfolded tensor. */
+      dtype: Dtype
+      /** Of the unfolded tensor. */
+      shape: number[]
+      /** Name of the stored tensor. */
+      stem: string
+    }
+  | {
+      /** θ*'s tensor. */
+      kind: 'same'
+      /** Of the unfolded tensor. */
+      dtype: Dtype
+      /** Of the unfolded tensor. */
+      shape: number[]
+    }
+  | {
+      /** Tied to another tensor. */
+      kind: 'alias'
+      /** Of the unfolded tensor. */
+      dtype: Dtype
+      /** Of the unfolded tensor. */
+      shape: number[]
+      /** Name of the task's tensor that it is tied to. */
+      of: string
+    }
 
 /** JSON under {@link DELTA_METADATA_KEY} of every delta file. */
 export interface DeltaHeader {
@@ -50,14 +103,24 @@ export interface DeltaHeader {
 export interface PackFile {
   /** Path inside the family, with '/'. */
   path: string
+  /** Size in bytes. */
   bytes: number
+  /** Of its bytes as one region, 32 hex digits. */
   fingerprint: string
 }
+
+/** Name of a task's delta when it is one file; several are `delta-00001-of-0000N.safetensors` and an index. */
+export const DELTA_FILE = 'delta.safetensors'
+/** Index of a task whose delta has several files. */
+export const DELTA_INDEX_FILE = 'delta.safetensors.index.json'
+/** Limit of the safetensors format on a header, without its 8-byte length. */
+export const MAX_HEADER_BYTES = 100_000_000
 
 /** Where a model came from; for people and for `verify --against`. Never needed for decoding. */
 export interface PackSource {
   /** As given by the user, made relative to nothing: a path's last component or org/name@revision. */
   name: string
+  /** Of its tensors. */
   bytes: number
   /** Only for the base: fingerprint over names, dtypes, shapes and tensor bytes. */
   fingerprint?: string
@@ -65,41 +128,65 @@ export interface PackSource {
 
 /** One task in family.json. */
 export interface ManifestTask {
+  /** Unique in the family when case is ignored; also the name of its folder. */
   name: string
+  /** The original. */
   source: PackSource
+  /** How the remainder is coded. */
   codec: 'exact'
-  /** Entries kept over all its delta tensors, and how many there were to choose from. */
+  /** Entries kept over all its delta tensors. */
   kept: number
+  /** Entries that there were to choose from. */
   elements: number
   /** Bytes of all its files in the family. */
   bytes: number
   /** Bytes of the original's tensors, for the ratio that people compare. */
   originalBytes: number
+  /** Delta files, their index, and other files that differ from merged/'s. */
   files: PackFile[]
+  /** Other files of merged/ (paths inside it) that the task has too, byte for byte; they are not stored again. */
+  sharedFiles?: string[]
   /** `__metadata__` to give the unfolded files (the original's, with format: pt). */
   metadata: Record<string, string>
-  /** Shard of each tensor that the base does not hold; others lie where the base has them. */
+  /** File of each tensor that merged/ does not hold; others lie where merged/ has them. Unlisted: the first file. */
   shards?: Record<string, string>
 }
 
 /** family.json, written last. */
 export interface Manifest {
-  taskfold: { format: number; version: string }
+  /** What wrote it. */
+  taskfold: {
+    /** {@link FORMAT_VERSION} */
+    format: number
+    /** Release of taskfold. */
+    version: string
+  }
+  /** How θ* and the deltas were made. Not needed for decoding. */
   method: {
+    /** Merge method. */
     merge: 'task-arithmetic'
     /** The f32 value used, as a decimal that rounds back to it. */
     lambda: number
+    /** Share of the entries that each task keeps. */
     density: number
+    /** Whether entries are ranked over the whole model or inside each tensor. */
     scope: 'global' | 'tensor'
+    /** What a NaN in an input meant. */
     nonFinite: 'error' | 'keep'
+    /** Storage dtype asked for; keep: the base's. */
     dtype: 'keep' | 'F32' | 'F16' | 'BF16'
   }
+  /** The base model. */
   base: PackSource
+  /** θ*. */
   merged: {
+    /** Sum over files. */
     bytes: number
+    /** All files of merged/. */
     files: PackFile[]
     /** Fingerprint of every tensor of merged/. */
     tensors: Record<string, string>
   }
+  /** In the order in which they were merged. */
   tasks: ManifestTask[]
 }

@@ -26,6 +26,23 @@ uint64_t CountOf(Napi::Env env, Napi::Value value, const std::string& what) {
 
 }  // namespace
 
+SelectionUse::SelectionUse(Napi::Env env, std::shared_ptr<SharedSelection> shared, bool exclusive)
+    : shared_(std::move(shared)), exclusive_(exclusive) {
+  if (!shared_) return;
+  if (shared_->exclusive || (exclusive && shared_->users > 0)) {
+    shared_.reset();
+    throw ArgumentError(env, "the selection is in use by a running job");
+  }
+  shared_->users++;
+  if (exclusive) shared_->exclusive = true;
+}
+
+SelectionUse::~SelectionUse() {
+  if (!shared_) return;
+  if (exclusive_) shared_->exclusive = false;
+  shared_->users--;
+}
+
 ControlArgument ReadControl(Napi::Env env, Napi::Value value) {
   ControlArgument control;
   control.on_progress = env.Undefined();

@@ -27,6 +27,20 @@ struct SharedSelection {
   std::atomic<bool> exclusive{false};
 };
 
+/// Marks a selection as used while a job runs; exclusive: a job that replaces its windows.
+class SelectionUse {
+ public:
+  /// A TypeError when another job's use does not go together with this one.
+  SelectionUse(Napi::Env env, std::shared_ptr<SharedSelection> shared, bool exclusive);
+  ~SelectionUse();
+  SelectionUse(const SelectionUse&) = delete;
+  Selection* get() const { return shared_ ? shared_->selection.get() : nullptr; }
+
+ private:
+  std::shared_ptr<SharedSelection> shared_;
+  bool exclusive_;
+};
+
 struct ControlArgument {
   std::shared_ptr<CancelFlag> cancel;
   unsigned threads = 0;

@@ -33,32 +33,6 @@ float ReadLambda(Napi::Object job) {
   return lambda;
 }
 
-/// Marks a selection as used while a job runs.
-class SelectionUse {
- public:
-  SelectionUse(Napi::Env env, std::shared_ptr<SharedSelection> shared, bool exclusive)
-      : shared_(std::move(shared)), exclusive_(exclusive) {
-    if (!shared_) return;
-    if (shared_->exclusive || (exclusive && shared_->users > 0)) {
-      shared_.reset();
-      throw ArgumentError(env, "the selection is in use by a running job");
-    }
-    shared_->users++;
-    if (exclusive) shared_->exclusive = true;
-  }
-  SelectionUse(const SelectionUse&) = delete;
-  ~SelectionUse() {
-    if (!shared_) return;
-    if (exclusive_) shared_->exclusive = false;
-    shared_->users--;
-  }
-  Selection* get() const { return shared_ ? shared_->selection.get() : nullptr; }
-
- private:
-  std::shared_ptr<SharedSelection> shared_;
-  bool exclusive_;
-};
-
 Napi::Array StringArray(Napi::Env env, const std::vector<std::string>& strings) {
   const Napi::Array array = Napi::Array::New(env, strings.size());
   for (size_t i = 0; i < strings.size(); i++) array.Set(static_cast<uint32_t>(i), strings[i]);

@@ -76,11 +76,8 @@ SelectionObject::SelectionObject(const Napi::CallbackInfo& info) : Napi::ObjectW
   const Napi::Env env = info.Env();
   info.This().As<Napi::Object>().TypeTag(&kTag);
   try {
-    if (info.Length() > 0 && info[0].IsTypedArray()) {  // Selection.restore
-      Pins pins;
-      const Region bytes = ReadRegion(env, info[0], "snapshot", &pins);
-      shared_ = std::make_shared<SharedSelection>(
-          Selection::Restore(bytes.memory(), static_cast<size_t>(bytes.length())));
+    if (info.Length() > 0 && info[0].IsExternal()) {  // Selection.restore
+      shared_ = *info[0].As<Napi::External<std::shared_ptr<SharedSelection>>>().Data();
       return;
     }
     const Napi::Object wrapper = Napi::Object::New(env);
@@ -95,10 +92,22 @@ SelectionObject::SelectionObject(const Napi::CallbackInfo& info) : Napi::ObjectW
 }
 
 Napi::Value SelectionObject::Restore(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
   if (info.Length() < 1 || !info[0].IsTypedArray()) {
-    throw ArgumentError(info.Env(), "expected the snapshot to be a Uint8Array");
+    throw ArgumentError(env, "expected the snapshot to be a Uint8Array");
   }
-  return AddonData::Of(info.Env()).selection_class.New({info[0]});
+  Pins pins;
+  const Region bytes = ReadRegion(env, info[0], "snapshot", &pins);
+  return StartJob(
+      env, env.Undefined(), std::move(pins),
+      [bytes](RunControl&) {
+        return std::make_shared<SharedSelection>(
+            Selection::Restore(bytes.memory(), static_cast<size_t>(bytes.length())));
+      },
+      [](Napi::Env e, std::shared_ptr<SharedSelection>& restored) -> Napi::Value {
+        return AddonData::Of(e).selection_class.New(
+            {Napi::External<std::shared_ptr<SharedSelection>>::New(e, &restored)});
+      });
 }
 
 Selection& SelectionObject::Idle(const Napi::CallbackInfo& info) {
@@ -133,8 +142,18 @@ Napi::Value SelectionObject::Thresholds(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value SelectionObject::Snapshot(const Napi::CallbackInfo& info) {
-  const std::vector<uint8_t> bytes = Idle(info).Snapshot();
-  return Napi::Buffer<uint8_t>::Copy(info.Env(), bytes.data(), bytes.size());
+  Idle(info);
+  const auto& shared = CheckedUnwrap<SelectionObject>(info.Env(), info.This(), "this", "a Selection")->shared_;
+  auto use = std::make_shared<SelectionUse>(info.Env(), shared, true);
+  return StartJob(
+      info.Env(), info.Env().Undefined(), {},
+      [use = std::move(use)](RunControl&) mutable {
+        const auto done = std::move(use);
+        return done->get()->Snapshot();
+      },
+      [](Napi::Env env, std::vector<uint8_t>& bytes) -> Napi::Value {
+        return Napi::Buffer<uint8_t>::Copy(env, bytes.data(), bytes.size());
+      });
 }
 
 }  // namespace taskfold

@@ -59,7 +59,7 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
     backend.mark(static_cast<int32_t>(source_.dtype), n, merged_of[b], block.values, threshold.key, block.bits,
                  &block.marks);
     if (block.marks.has_nan && !keep_non_finite_) {
-      ThrowNonFinite(*source_.name, 0, source_.dtype, first, n, merged_of[b], block.values, nullptr);
+      ThrowNonFinite(*source_.name, kOnlyTask, source_.dtype, first, n, merged_of[b], block.values, nullptr);
     }
     control.AddProgress(n * ItemSize(source_.dtype) * (source_.merged ? 2 : 1));
   });

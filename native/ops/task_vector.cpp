@@ -123,7 +123,7 @@ void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_
       std::string message = "the merge is not a number at " + where +
                             " (an infinity or an overflow of the storage dtype meets another)";
       if (std::isnan(value(task_values, i))) {
-        operand = "task " + std::to_string(task);
+        operand = task == kOnlyTask ? "task" : std::to_string(task);
         message = "NaN at " + where;
       } else if (base && std::isnan(value(base, i))) {
         operand = "base";

@@ -157,7 +157,7 @@ void ErrorsAndCancel() {
     MergeTensors(tensors, {0.5f, nullptr, false}, control);
     CHECK(false, "no error");
   } catch (const Error& error) {
-    CHECK(error.code() == "NON_FINITE" && error.index() == 123456 && error.operand() == "task 0", "%s", error.what());
+    CHECK(error.code() == "NON_FINITE" && error.index() == 123456 && error.operand() == "0", "%s", error.what());
   }
   flag->cancelled = true;
   ExpectError("CANCELLED", [&] { MergeTensors(tensors, {0.5f, nullptr, true}, control); });

@@ -1,0 +1,124 @@
+import { Command, Option } from 'commander'
+import { describePlan } from '../fold/describe-plan.js'
+import { fold } from '../fold/fold.js'
+import type { FoldOptions, TaskInput } from '../fold/fold-options.js'
+import { planFold } from '../fold/fold-plan.js'
+import type { FoldResult } from '../fold/fold-result.js'
+import type { PlanNote } from '../fold/plan-types.js'
+import { throwProblems } from '../fold/problems.js'
+import { alignColumns } from '../report/align-columns.js'
+import { formatBytes } from '../report/format-bytes.js'
+import type { CliContext } from './cli-context.js'
+import type { OutputOptions } from './output.js'
+import { parseNumber, parseShare, parseTask, parseThreads } from './parse-values.js'
+import { percent } from './percent.js'
+import { noteLines, planText } from './plan-text.js'
+
+const EXAMPLES = `
+Examples:
+  $ taskfold fold ./vit-base --task cars=./vit-cars --task pets=./vit-pets -o family
+  $ taskfold fold org/base --task a=org/tuned@main -o family --density 5% --scope tensor
+  $ taskfold fold base.safetensors --task a=a.safetensors -o family --dry-run
+
+BASE and PATH are a .safetensors file, a folder, or org/name[@revision] in the local Hugging Face cache.
+A fold that was killed goes on where it was when the same command is run again.`
+
+/** Notes that still matter when the fold is done; all are in --dry-run and in --json. */
+const WARNED: ReadonlySet<PlanNote['kind']> = new Set(['dtype', 'scales', 'same-path', 'missing', 'mismatch'])
+
+interface FoldFlags extends OutputOptions {
+  task: TaskInput[]
+  output: string
+  lambda?: number
+  density?: number
+  scope?: FoldOptions['scope']
+  dtype?: FoldOptions['dtype']
+  rows?: FoldOptions['rows']
+  nonFinite?: FoldOptions['nonFinite']
+  index?: FoldOptions['index']
+  threads?: number
+  device?: FoldOptions['device']
+  cacheDir?: string
+  dryRun?: boolean
+  force?: boolean
+}
+
+/**
+ * The command `taskfold fold`.
+ *
+ * @param context - where it prints and how it is stopped
+ * @returns the command, for the program
+ */
+export function foldCommand(context: CliContext): Command {
+  return new Command('fold')
+    .description('fold a base and its fine-tunes into one family')
+    .argument('<base>', 'the model that all tasks were fine-tuned from')
+    .requiredOption('--task <name=path>', 'a fine-tune and its name; repeat it for each', parseTask)
+    .requiredOption('-o, --output <folder>', 'the family to write')
+    .option('--lambda <number>', 'scaling coefficient of the merge', parseNumber, 0.3)
+    .option('--density <share>', 'share of entries each task keeps: 0.1 or 10%', parseShare, 0.1)
+    .addOption(choice('--scope <scope>', 'rank over the whole model or each tensor', ['global', 'tensor']))
+    .addOption(choice('--dtype <dtype>', "storage dtype; keep: the base's", ['keep', 'f32', 'f16', 'bf16']))
+    .addOption(
+      choice('--rows <rule>', 'tables that grew: keep them whole, or fold the common rows', [
+        'whole',
+        'prefix',
+      ]),
+    )
+    .addOption(
+      choice('--non-finite <rule>', 'NaN in an input: stop, or rank it above infinity', ['error', 'keep']),
+    )
+    .addOption(
+      choice('--index <code>', 'how positions are stored; auto: the smaller', ['auto', 'u16', 'bitmap']),
+    )
+    .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
+    .addOption(choice('--device <device>', 'where to compute', ['auto', 'cpu']))
+    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
+    .option('--dry-run', 'only say what would be done and what it would cost')
+    .option('--force', 'replace an existing family')
+    .option('--json', 'print one JSON document')
+    .option('--quiet', 'print nothing but errors')
+    .addHelpText('after', EXAMPLES)
+    .action((base: string, flags: FoldFlags) =>
+      context.run(flags, async (output, signal) => {
+        const { task, dryRun, json: _json, quiet: _quiet, ...rest } = flags
+        const options: FoldOptions = { ...rest, base, tasks: task, signal, onProgress: output.onProgress }
+        if (dryRun) {
+          const plan = await planFold(options)
+          const description = describePlan(plan)
+          output.result(description, () => planText(description))
+          // The plan is printed in either case; as JSON it holds the problems itself.
+          if (!flags.json) throwProblems(plan.problems)
+          return plan.problems.length > 0 ? 1 : 0
+        }
+        const result = await fold(options)
+        output.result(result, () => resultText(result))
+        return 0
+      }),
+    )
+}
+
+function resultText(result: FoldResult): string {
+  const { family, tasks, mergedBytes, totals, seconds, resumed } = result
+  const header = ['task', 'bytes', 'of model', 'kept']
+  const rows = tasks.map((task) => [
+    task.name,
+    formatBytes(task.bytes),
+    percent(task.share),
+    String(task.kept),
+  ])
+  const again =
+    resumed === null ? '' : `, resumed: ${resumed.batchesSkipped} of ${resumed.batchesTotal} steps were done`
+  return [
+    ...alignColumns([header, ...rows]),
+    '',
+    `${family}: ${formatBytes(totals.bytes)} (merged ${formatBytes(mergedBytes)}), ` +
+      `${percent(totals.share)} of one model per task (${formatBytes(totals.originalBytes)})`,
+    `done in ${seconds.toFixed(1)} s${again}`,
+    ...noteLines(result.warnings.filter(({ kind }) => WARNED.has(kind))),
+  ].join('\n')
+}
+
+function choice(flags: string, description: string, values: [string, ...string[]]): Option {
+  return new Option(flags, description).choices(values).default(values[0])
+}

@@ -1,0 +1,151 @@
+import { performance } from 'node:perf_hooks'
+import { native } from '../binding/load-binding.js'
+import { toTaskfoldError } from '../errors/to-taskfold-error.js'
+import { type OutputFolder, openOutputFolder } from '../io/atomic-output.js'
+import { resolveOutputTarget } from '../io/output-target.js'
+import type { Manifest } from '../pack/pack-format.js'
+import { BackgroundSync } from './background-sync.js'
+import { confirmTies } from './confirm-ties.js'
+import { FileTable } from './file-table.js'
+import { finishedSteps } from './finished-steps.js'
+import { foldCopy } from './fold-copy.js'
+import { emitBytes, emitTask } from './fold-emit.js'
+import { finishFamily, finishMerged, removeJournal } from './fold-finish.js'
+import { FoldJournal, readJournal } from './fold-journal.js'
+import { foldMerge } from './fold-merge.js'
+import type { FoldOptions } from './fold-options.js'
+import { assemblePlan, planFold } from './fold-plan.js'
+import { type FoldResult, foldResult } from './fold-result.js'
+import { type FoldRun, fingerprints, startPhase } from './fold-run.js'
+import { makeMergedTargets } from './merged-targets.js'
+import { inputPaths } from './output-problems.js'
+import { planDigest } from './plan-digest.js'
+import type { FoldPlan } from './plan-types.js'
+import { throwProblems } from './problems.js'
+import { StaleJournal } from './stale-journal.js'
+
+/**
+ * Folds a base and its fine-tunes into a family: one merged checkpoint and, per task, the entries that it keeps.
+ * Inputs are only read. The output appears complete or not at all; a fold that was killed goes on where it was when it
+ * is called again with the same inputs and options.
+ *
+ * @param options - base, tasks, output and how to fold
+ * @returns paths, bytes and what is worth knowing
+ * @throws TaskfoldError with the code of what went wrong; PREFLIGHT_FAILED with `problems` when there are several
+ *
+ * @example
+ * ```ts
+ * await fold({ base: 'vit-base', tasks: [{ name: 'cars', path: 'vit-cars' }], output: 'family', density: 0.05 })
+ * ```
+ */
+export async function fold(options: FoldOptions): Promise<FoldResult> {
+  const start = performance.now()
+  const plan = await planFold(options)
+  throwProblems(plan.problems)
+  native()
+  const { settings, inputs } = plan
+  const digest = planDigest(plan)
+  const found = await readJournal(`${await resolveOutputTarget(settings.output)}.partial`)
+  const open = (resume: boolean) =>
+    openOutputFolder(settings.output, { force: settings.force, resume, inputs: inputPaths(inputs) })
+  let folder = await open(found?.digest === digest)
+  try {
+    try {
+      return await foldInto(folder, plan, digest, options, start)
+    } catch (error) {
+      if (!(error instanceof StaleJournal)) throw error
+      await folder.discard()
+      folder = await open(false)
+      return await foldInto(folder, plan, digest, options, start)
+    }
+  } catch (error) {
+    throw toTaskfoldError(error, { file: settings.output, action: 'write' })
+  } finally {
+    // Does nothing after a commit: whatever ended the fold otherwise, nothing half-written stays.
+    await folder.discard()
+  }
+}
+
+async function foldInto(
+  folder: OutputFolder,
+  plan: FoldPlan,
+  digest: string,
+  { signal, onProgress }: FoldOptions,
+  start: number,
+): Promise<FoldResult> {
+  const binding = native()
+  const files = new FileTable(binding)
+  const { journal, records, continued } = await FoldJournal.open(folder.work, digest)
+  const finished = finishedSteps(records)
+  const run: FoldRun = {
+    plan,
+    digest,
+    work: folder.work,
+    binding,
+    files,
+    sync: new BackgroundSync(binding),
+    journal,
+    finished,
+    signal,
+    onProgress,
+    mergedFingerprints: new Map(),
+    baseFingerprints: new Map(),
+    completeFiles: new Map(
+      [...finished.files].map(([path, { bytes, fingerprint }]) => [path, { path, bytes, fingerprint }]),
+    ),
+    batches: { total: 0, skipped: 0 },
+  }
+  try {
+    // Another process came in between: what lies here belongs to another plan.
+    if (folder.resumed && !continued) throw new StaleJournal()
+    const confirmed = { ...run, plan: await confirmPlan(run) }
+    const manifest = await runPhases(confirmed)
+    files.close()
+    await journal.close()
+    await removeJournal(folder.work)
+    await folder.commit()
+    const seconds = (performance.now() - start) / 1000
+    return foldResult(confirmed, manifest, folder.final, { seconds, resumed: records.length > 0 })
+  } finally {
+    files.close()
+    await journal.close()
+  }
+}
+
+async function runPhases(run: FoldRun): Promise<Manifest> {
+  const targets = await makeMergedTargets(run)
+  const thresholds = await foldMerge(run, targets)
+  await foldCopy(run, targets)
+  await finishMerged(run, targets)
+  const { tasks, mergeable } = run.plan
+  const bytes = tasks.flatMap((task) => mergeable.map((tensor) => emitBytes(task, tensor)))
+  const phase = startPhase(
+    run,
+    'write deltas',
+    bytes.reduce((sum, size) => sum + size, 0),
+  )
+  const kept = new Map<string, number>()
+  for (const task of tasks) kept.set(task.name, (await emitTask(run, targets, task, thresholds, phase)).kept)
+  phase.done()
+  return await finishFamily(run, kept)
+}
+
+/** Preflight looked at a few bytes of tied tensors; now all of them are compared. */
+async function confirmPlan(run: FoldRun): Promise<FoldPlan> {
+  const { plan } = run
+  if (plan.ties.length === 0) return plan
+  const groups = plan.ties.map(({ of, names }) => [of, ...names])
+  const ties = await confirmTies(plan.inputs, groups, async (_model, tensors) => {
+    const found = await fingerprints(
+      run,
+      tensors.map((tensor) => run.files.region(tensor)),
+    )
+    return new Map(
+      tensors.map(({ name, dtype, shape }, i) => [name, `${dtype}[${shape.join(',')}]${found[i]}`]),
+    )
+  })
+  if (JSON.stringify(ties) === JSON.stringify(plan.ties)) return plan
+  const changed = await assemblePlan(plan.settings, plan.inputs, ties, [], run.signal)
+  throwProblems(changed.problems)
+  return changed
+}

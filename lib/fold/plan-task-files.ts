@@ -1,0 +1,45 @@
+import {
+  type DeltaFilePlan,
+  type PlannedTensor as PackPlannedTensor,
+  planDeltaFiles,
+} from '../pack/delta-plan.js'
+import type { PlannedTask, PlannedTensor } from './plan-types.js'
+
+/**
+ * Plans a task's delta files.
+ *
+ * @param task - the planned task
+ * @param same - names of tensors that turned out to equal merged/'s; before that is known, all are taken as whole
+ * @returns the files, at least one
+ */
+export function planTaskFiles(task: PlannedTask, same: ReadonlySet<string> = new Set()): DeltaFilePlan[] {
+  const byName = new Map(task.tensors.map((tensor) => [tensor.name, tensor]))
+  return planDeltaFiles(
+    task.tensors.map((tensor) => packTensor(tensor, same, byName)),
+    { task: task.name },
+  )
+}
+
+function packTensor(
+  tensor: PlannedTensor,
+  same: ReadonlySet<string>,
+  byName: ReadonlyMap<string, PlannedTensor>,
+): PackPlannedTensor {
+  const { name, info } = tensor
+  const { shape } = info
+  switch (tensor.kind) {
+    case 'delta':
+      return { name, kind: 'delta', dtype: tensor.tensor.dtype, shape }
+    case 'rows':
+      return { name, kind: 'rows', dtype: tensor.tensor.dtype, shape, rows: tensor.rows }
+    case 'keep':
+      return same.has(name)
+        ? { name, kind: 'same', dtype: info.dtype, shape }
+        : { name, kind: 'whole', dtype: info.dtype, shape }
+    case 'alias': {
+      const stored = byName.get(tensor.of)
+      const dtype = stored?.kind === 'delta' || stored?.kind === 'rows' ? stored.tensor.dtype : info.dtype
+      return { name, kind: 'alias', dtype, shape, of: tensor.of }
+    }
+  }
+}

@@ -1,0 +1,19 @@
+/**
+ * The kernels themselves, on typed arrays, for other Node tools. All work runs on the engine's threads.
+ *
+ * f32 is a Float32Array; f16 and bf16 are Uint16Arrays and f8 is a Uint8Array of the raw bits, with a `dtype` that says
+ * which. Arrays must not be changed while a call on them runs.
+ *
+ * @packageDocumentation
+ */
+export type { FloatDtype, NativeDevices, Threshold } from './binding/binding-types.js'
+export { devices } from './devices.js'
+export type { ErrorCode } from './errors/error-codes.js'
+export { type ErrorDetails, TaskfoldError } from './errors/taskfold-error.js'
+export { type Converted, convert } from './kernels/convert.js'
+export { deltaScatter } from './kernels/delta-scatter.js'
+export { fingerprint } from './kernels/fingerprint.js'
+export type { FloatArray, KernelOptions } from './kernels/float-array.js'
+export { type MagnitudeSelectOptions, magnitudeSelect, type Selected } from './kernels/magnitude-select.js'
+export { type MergeOptions, merge } from './kernels/merge.js'
+export { setSimdTarget } from './kernels/set-simd-target.js'

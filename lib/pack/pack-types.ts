@@ -1,0 +1,61 @@
+import type { Checkpoint, CheckpointFile } from '../checkpoint/checkpoint-types.js'
+import type { Manifest, ManifestTask, TaskTensor } from './pack-format.js'
+
+/** Bytes of one file of the family. */
+export interface FileRange {
+  /** Absolute path. */
+  file: string
+  /** First byte, counted from the start of the file. */
+  offset: number
+  /** Length in bytes, with padding where the format pads. */
+  length: number
+}
+
+/** Where a delta's arrays lie. */
+export interface DeltaArrays {
+  value: FileRange
+  index: FileRange
+  blocks: FileRange
+}
+
+/** A {@link TaskTensor} with its name and the file ranges of what is stored for it. */
+export type PackTensor = TaskTensor & {
+  name: string
+  /** Product of shape. */
+  elements: number
+  /** Bytes of the whole tensor. */
+  byteLength: number
+  /** Elements that the delta ranks over: all, the first rows' of kind rows, 0 of other kinds. */
+  deltaElements: number
+  /** Delta file that describes the tensor. */
+  describedIn: string
+  /** Kinds delta and rows with kept > 0, else null. */
+  arrays: DeltaArrays | null
+  /** Kind whole: the tensor; kind rows: the rows behind the coded ones; else null. */
+  stored: FileRange | null
+}
+
+/** One task of an open family. */
+export interface PackTask {
+  name: string
+  manifest: ManifestTask
+  /** All tensors of the task's model, in bytewise order of their names. */
+  tensors: ReadonlyMap<string, PackTensor>
+  /** Its delta files, in the manifest's order; only headers have been read. */
+  files: readonly CheckpointFile[]
+}
+
+/** An open family: headers and manifest are read and checked, no tensor is. */
+export interface Pack {
+  /** The family's folder, absolute. */
+  folder: string
+  manifest: Manifest
+  /** θ*, an ordinary checkpoint. */
+  merged: Checkpoint
+  /**
+   * Opens one task; the result is kept.
+   *
+   * @throws TaskfoldError NOT_FOUND for a name that the family does not have, PACK_INVALID
+   */
+  task(name: string): Promise<PackTask>
+}

@@ -1,0 +1,80 @@
+import type { Dtype } from '../checkpoint/checkpoint-types.js'
+import { nameProblem } from '../checkpoint/names.js'
+import { invalid, JsonFields } from './json-fields.js'
+import { DELTA_METADATA_KEY, FORMAT_VERSION, type TaskTensor } from './pack-format.js'
+import { FLOAT_DTYPES } from './stored-arrays.js'
+import { parseStrictJson } from './strict-json.js'
+import { newerVersion } from './validate-manifest.js'
+
+const KINDS = ['delta', 'rows', 'whole', 'same', 'alias'] as const
+const INDEX_CODES = ['u16', 'bitmap'] as const
+
+/**
+ * Reads the description of a task's tensors from a delta file's `__metadata__`; nothing in it is trusted.
+ *
+ * @param metadata - of the delta file
+ * @param file - its path, for messages
+ * @param task - the task that the manifest says it belongs to
+ * @returns the tensors that this file describes, by name
+ * @throws TaskfoldError PACK_INVALID, or PACK_VERSION for a format or codec of a newer release
+ */
+export function parseDeltaHeader(
+  metadata: Readonly<Record<string, string>>,
+  file: string,
+  task: string,
+): Map<string, TaskTensor> {
+  const context = { file, task }
+  const text = Object.hasOwn(metadata, DELTA_METADATA_KEY) ? metadata[DELTA_METADATA_KEY] : undefined
+  if (text === undefined) throw invalid(context, `its __metadata__ has no '${DELTA_METADATA_KEY}'`)
+  const where = `'${DELTA_METADATA_KEY}' of its __metadata__`
+  const json = parseStrictJson(Buffer.from(text), (problem) => invalid(context, `${where}: ${problem}`))
+  const fields = new JsonFields(json, '', context)
+  const format = fields.count('format')
+  if (format > FORMAT_VERSION) throw newerVersion(file, `format ${format}`)
+  if (format < 1) throw fields.wrong('format', `from 1 to ${FORMAT_VERSION}`)
+  const codec = fields.string('codec')
+  if (codec !== 'exact') throw newerVersion(file, `codec '${codec.slice(0, 40)}'`)
+  if (fields.string('task') !== task) throw fields.wrong('task', `'${task}', as its folder says`)
+  const tensors = new Map<string, TaskTensor>()
+  for (const [name, value] of fields.entries('tensors')) {
+    const problem = nameProblem(name)
+    if (problem !== null) throw invalid({ ...context, tensor: name }, `its name ${problem}`)
+    tensors.set(name, taskTensor(name, new JsonFields(value, '', { ...context, tensor: name })))
+  }
+  return tensors
+}
+
+function taskTensor(name: string, fields: JsonFields): TaskTensor {
+  const kind = fields.oneOf('kind', KINDS)
+  const shape = fields.shape('shape')
+  // Only the common case is left out of the file: most stems equal the name.
+  const stem = fields.has('stem') ? fields.string('stem') : name
+  switch (kind) {
+    case 'delta':
+      return { kind, dtype: fields.oneOf('dtype', FLOAT_DTYPES), shape, stem, ...kept(fields) }
+    case 'rows':
+      return {
+        kind,
+        dtype: fields.oneOf('dtype', FLOAT_DTYPES),
+        shape,
+        stem,
+        rows: fields.count('rows'),
+        ...kept(fields),
+      }
+    case 'whole':
+      return { kind, dtype: dtype(fields), shape, stem }
+    case 'same':
+      return { kind, dtype: dtype(fields), shape }
+    case 'alias':
+      return { kind, dtype: dtype(fields), shape, of: fields.string('of') }
+  }
+}
+
+function kept(fields: JsonFields) {
+  return { kept: fields.count('kept'), index: fields.oneOf('index', INDEX_CODES) }
+}
+
+/** Any string: the stored, merged or tied tensor that it is compared with later has a checked dtype. */
+function dtype(fields: JsonFields): Dtype {
+  return fields.string('dtype') as Dtype
+}

@@ -1,0 +1,106 @@
+import type { NativeRegion, ScatterTensor } from '../binding/binding-types.js'
+import { callNative } from '../binding/call-native.js'
+import { native } from '../binding/load-binding.js'
+import type { NativeFiles } from './native-files.js'
+import type { TensorPart } from './tensor-parts.js'
+
+/** A part and where its bytes go. */
+export interface PartJob {
+  part: TensorPart
+  /** As long as the part. */
+  out: NativeRegion
+}
+
+/** Options of {@link runParts}. */
+export interface RunPartsOptions {
+  /** Open input files. */
+  files: NativeFiles
+  /** Task, for errors. */
+  task: string
+  signal?: AbortSignal
+  threads?: number
+  /** Bytes written since the start of this call. */
+  onBytes?: (bytes: number) => void
+}
+
+/** One native call: enough work to keep all threads busy, few enough tensors to keep the arguments small. */
+const BATCH_BYTES = 64 * 1024 * 1024
+const BATCH_TENSORS = 256
+
+/**
+ * Writes tensor parts to their places, many parts a native call.
+ *
+ * @param jobs - parts in the order to write them
+ * @param options - inputs, signal, threads, progress
+ * @throws TaskfoldError PACK_INVALID when a delta contradicts the format, FILE_TRUNCATED, IO_ERROR, DISK_FULL, CANCELLED
+ */
+export async function runParts(jobs: readonly PartJob[], options: RunPartsOptions): Promise<void> {
+  const { files, task, signal, threads, onBytes } = options
+  let done = 0
+  for (const batch of batches(jobs)) {
+    const bytes = batch.reduce((sum, job) => sum + job.part.length, 0)
+    const call = {
+      signal,
+      threads,
+      // Native code counts what it reads, deltas included: never more than this batch's share is shown.
+      onProgress: (read: number) => onBytes?.(done + Math.min(read, bytes)),
+      context: { file: inputOf(batch[0]!.part), task },
+    }
+    if (batch[0]!.part.delta === null) {
+      const copies = batch.map(({ part, out }) => ({
+        name: part.tensor,
+        from: files.region(part.from),
+        to: out,
+      }))
+      await callNative((control) => native().copyRegions({ copies }, control), call)
+    } else {
+      const tensors = batch.map((job) => scatterTensor(job, files))
+      await callNative((control) => native().scatterTensors({ tensors }, control), call)
+    }
+    done += bytes
+    onBytes?.(done)
+  }
+}
+
+function scatterTensor({ part, out }: PartJob, files: NativeFiles): ScatterTensor {
+  const { elements, dtype, kept, index, arrays } = part.delta!
+  return {
+    name: part.tensor,
+    elements,
+    dtype,
+    merged: files.region(part.from),
+    delta: {
+      kept,
+      index,
+      blocks: files.region(arrays.blocks),
+      indexBytes: files.region(arrays.index),
+      value: files.region(arrays.value),
+    },
+    out,
+  }
+}
+
+/** Runs of jobs of one kind and one input file, so that an error can name the file. */
+function* batches(jobs: readonly PartJob[]): Generator<PartJob[]> {
+  let batch: PartJob[] = []
+  let bytes = 0
+  for (const job of jobs) {
+    const first = batch[0]?.part
+    const full = bytes + job.part.length > BATCH_BYTES || batch.length === BATCH_TENSORS
+    const other =
+      first && ((first.delta === null) !== (job.part.delta === null) || inputOf(first) !== inputOf(job.part))
+    if (batch.length > 0 && (full || other)) {
+      yield batch
+      batch = []
+      bytes = 0
+    }
+    batch.push(job)
+    bytes += job.part.length
+  }
+  if (batch.length > 0) yield batch
+}
+
+/** The file that an error of this part is about: a delta's own, because θ* is only copied. */
+function inputOf(part: TensorPart): string {
+  return part.delta === null ? part.from.file : part.delta.arrays.value.file
+}

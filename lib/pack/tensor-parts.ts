@@ -1,0 +1,64 @@
+import type { FloatDtype, IndexCode } from '../binding/binding-types.js'
+import type { DeltaArrays, FileRange, Pack, PackTask, PackTensor } from './pack-types.js'
+import { floatBytes } from './stored-arrays.js'
+
+/** A run of a tensor's bytes: copied as stored, or θ* with the delta's positions replaced. */
+export type TensorPart = {
+  /** Tensor that the bytes are described under: of a tied one, what it is tied to. */
+  tensor: string
+  /** First byte inside the tensor. */
+  at: number
+  /** Length in bytes, never 0. */
+  length: number
+  /** Copied bytes, or θ*'s. */
+  from: FileRange
+  /** null: a plain copy. */
+  delta: PartDelta | null
+}
+
+/** What {@link TensorPart} replaces in θ*. */
+export interface PartDelta {
+  elements: number
+  dtype: FloatDtype
+  kept: number
+  index: IndexCode
+  /** blocks may be in memory: a part of a delta counts its entries anew. */
+  arrays: Omit<DeltaArrays, 'blocks'> & { blocks: FileRange | Uint8Array }
+}
+
+/**
+ * Tells which bytes of the family make one tensor of a task; ties are followed to what they are tied to.
+ *
+ * @param pack - the family
+ * @param task - one of its open tasks
+ * @param tensor - one of the task's tensors
+ * @returns the parts in order; together they are the whole tensor, none for an empty one
+ */
+export function tensorParts(pack: Pack, task: PackTask, tensor: PackTensor): TensorPart[] {
+  if (tensor.kind === 'alias') return tensorParts(pack, task, task.tensors.get(tensor.of)!)
+  if (tensor.kind === 'whole') return [part(tensor, 0, tensor.stored!)].filter(hasBytes)
+  const base = pack.merged.tensors.get(tensor.name)!
+  if (tensor.kind === 'same') return [part(tensor, 0, base)].filter(hasBytes)
+  const { deltaElements: elements, dtype } = tensor
+  const head: TensorPart = {
+    tensor: tensor.name,
+    at: 0,
+    length: elements * floatBytes(dtype),
+    from: { file: base.file, offset: base.offset, length: elements * floatBytes(dtype) },
+    delta:
+      tensor.arrays === null
+        ? null
+        : { elements, dtype, kept: tensor.kept, index: tensor.index, arrays: tensor.arrays },
+  }
+  return [head, ...(tensor.stored === null ? [] : [part(tensor, head.length, tensor.stored)])].filter(
+    hasBytes,
+  )
+}
+
+function part({ name }: PackTensor, at: number, { file, offset, length }: FileRange): TensorPart {
+  return { tensor: name, at, length, from: { file, offset, length }, delta: null }
+}
+
+function hasBytes({ length }: TensorPart): boolean {
+  return length > 0
+}

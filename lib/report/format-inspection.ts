@@ -1,0 +1,121 @@
+import { escapeControls } from '../errors/quote-name.js'
+import { alignColumns } from './align-columns.js'
+import { formatBytes } from './format-bytes.js'
+import type {
+  CheckpointInspection,
+  FamilyInspection,
+  Inspection,
+  TaskInspection,
+} from './inspection-types.js'
+
+/**
+ * Writes an inspection as text for a terminal; names from files cannot bring control characters into it.
+ *
+ * @param inspection - what inspect gave
+ * @returns lines with aligned columns, without a trailing newline
+ */
+export function formatInspection(inspection: Inspection): string {
+  const lines = inspection.kind === 'family' ? familyLines(inspection) : checkpointLines(inspection)
+  return lines.map(escapeControls).join('\n')
+}
+
+function familyLines({
+  path,
+  format,
+  writtenBy,
+  base,
+  method,
+  merged,
+  tasks,
+  totals,
+}: FamilyInspection): string[] {
+  const facts = [
+    ['base', `${base.name}  ${formatBytes(base.bytes)}`],
+    [
+      'method',
+      `${method.merge}, λ ${method.lambda}, density ${percent(method.density)}, scope ${method.scope}`,
+    ],
+    ['dtype', method.dtype],
+    ['merged', `${formatBytes(merged.bytes)}, ${merged.tensors} tensors`],
+  ]
+  const header = ['task', 'bytes', 'of original', 'kept', 'density', 'u16', 'bitmap', 'whole', 'same', 'tied']
+  const rows = tasks.map((task) => [
+    task.name,
+    formatBytes(task.bytes),
+    percent(task.share),
+    String(task.kept),
+    percent(task.density),
+    String(task.indexCodes.u16),
+    String(task.indexCodes.bitmap),
+    String(task.kinds.whole + task.kinds.rows),
+    String(task.kinds.same),
+    String(task.kinds.alias),
+  ])
+  const { familyBytes, originalBytes, ratio } = totals
+  return [
+    `family ${path} (format ${format}, written by taskfold ${writtenBy})`,
+    ...alignColumns(facts, [1]),
+    '',
+    ...alignColumns([header, ...rows]),
+    '',
+    `total ${formatBytes(familyBytes)}; one model per task: ${formatBytes(originalBytes)}` +
+      (ratio === null ? '' : ` (${ratio.toFixed(2)} times as much)`),
+    ...tasks.flatMap(tensorLines),
+  ]
+}
+
+function tensorLines(task: TaskInspection): string[] {
+  if (task.tensors === undefined) return []
+  const header = [`tensors of ${task.name}`, 'kind', 'dtype', 'shape', 'bytes', 'stored', 'kept', 'index']
+  const rows = task.tensors.map((tensor) => [
+    tensor.name,
+    tensor.of === null ? tensor.kind : `tied to ${tensor.of}`,
+    tensor.dtype,
+    shape(tensor.shape),
+    String(tensor.bytes),
+    String(tensor.storedBytes),
+    tensor.kept === null ? '' : String(tensor.kept),
+    tensor.index ?? '',
+  ])
+  return ['', ...alignColumns([header, ...rows], [1, 2, 3])]
+}
+
+function checkpointLines(inspection: CheckpointInspection): string[] {
+  const { source, files, otherFiles, dtypes, totals, tensors } = inspection
+  const fileRows = files.map((file) => [file.name, formatBytes(file.bytes), String(file.tensors)])
+  const dtypeRows = dtypes.map((row) => [
+    row.dtype,
+    formatBytes(row.bytes),
+    String(row.tensors),
+    String(row.elements),
+  ])
+  const metadata = files.flatMap((file) =>
+    Object.entries(file.metadata).map(([key, value]) => `${key}=${value}`),
+  )
+  const lines = [
+    `checkpoint ${source}: ${totals.tensors} tensors, ${totals.elements} elements, ${formatBytes(totals.bytes)}`,
+    '',
+    ...alignColumns([['file', 'bytes', 'tensors'], ...fileRows]),
+    '',
+    ...alignColumns([['dtype', 'bytes', 'tensors', 'elements'], ...dtypeRows]),
+  ]
+  if (metadata.length > 0) lines.push('', `metadata: ${[...new Set(metadata)].join(', ')}`)
+  if (otherFiles.length > 0) lines.push('', `other files: ${otherFiles.join(', ')}`)
+  if (tensors === undefined) return lines
+  const rows = tensors.map(({ name, dtype, shape: extents, bytes, file }) => [
+    name,
+    dtype,
+    shape(extents),
+    String(bytes),
+    file,
+  ])
+  return [...lines, '', ...alignColumns([['tensor', 'dtype', 'shape', 'bytes', 'file'], ...rows], [1, 2, 4])]
+}
+
+function percent(share: number | null): string {
+  return share === null ? '–' : `${(share * 100).toFixed(share < 0.0995 ? 2 : 1)} %`
+}
+
+function shape(extents: readonly number[]): string {
+  return `[${extents.join(', ')}]`
+}

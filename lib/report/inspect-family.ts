@@ -1,0 +1,99 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MANIFEST_FILE } from '../pack/pack-format.js'
+import type { Pack, PackTask, PackTensor } from '../pack/pack-types.js'
+import type { FamilyInspection, TaskInspection, TaskTensorInspection } from './inspection-types.js'
+
+/**
+ * Describes an open family.
+ *
+ * @param pack - what openPack gave
+ * @param listTensors - whether every tensor of every task is listed
+ * @returns plain data that JSON can hold
+ * @throws TaskfoldError PACK_INVALID when a delta file contradicts the format
+ */
+export async function inspectFamily(pack: Pack, listTensors: boolean): Promise<FamilyInspection> {
+  const { manifest, merged } = pack
+  const tasks: TaskInspection[] = []
+  for (const { name } of manifest.tasks) tasks.push(inspectTask(await pack.task(name), listTensors))
+  const manifestBytes = (await stat(join(pack.folder, MANIFEST_FILE))).size
+  const familyBytes = manifestBytes + manifest.merged.bytes + sum(tasks, (task) => task.bytes)
+  const originalBytes = sum(tasks, (task) => task.originalBytes)
+  return {
+    kind: 'family',
+    path: pack.folder,
+    format: manifest.taskfold.format,
+    writtenBy: manifest.taskfold.version,
+    base: manifest.base,
+    method: manifest.method,
+    merged: {
+      bytes: manifest.merged.bytes,
+      tensorBytes: merged.totalBytes,
+      files: manifest.merged.files.length,
+      tensors: merged.tensors.size,
+    },
+    tasks,
+    totals: { familyBytes, originalBytes, ratio: ratio(originalBytes, familyBytes) },
+  }
+}
+
+function inspectTask(task: PackTask, listTensors: boolean): TaskInspection {
+  const { name, manifest } = task
+  const tensors = [...task.tensors.values()]
+  const arrays = tensors.flatMap((tensor) => (tensor.arrays === null ? [] : [tensor.arrays]))
+  const stored = {
+    values: sum(arrays, (array) => array.value.length),
+    indices: sum(arrays, (array) => array.index.length),
+    blocks: sum(arrays, (array) => array.blocks.length),
+    whole: sum(tensors, (tensor) => tensor.stored?.length ?? 0),
+  }
+  const deltaBytes = sum(task.files, (file) => file.size)
+  const result: TaskInspection = {
+    name,
+    source: manifest.source,
+    codec: manifest.codec,
+    bytes: manifest.bytes,
+    originalBytes: manifest.originalBytes,
+    share: ratio(manifest.bytes, manifest.originalBytes),
+    kept: manifest.kept,
+    elements: manifest.elements,
+    density: ratio(manifest.kept, manifest.elements),
+    kinds: { delta: 0, rows: 0, whole: 0, same: 0, alias: 0 },
+    indexCodes: { u16: 0, bitmap: 0 },
+    stored: {
+      ...stored,
+      headers: deltaBytes - stored.values - stored.indices - stored.blocks - stored.whole,
+      otherFiles: manifest.bytes - deltaBytes,
+    },
+  }
+  for (const tensor of tensors) {
+    result.kinds[tensor.kind]++
+    if (tensor.arrays !== null && 'index' in tensor) result.indexCodes[tensor.index]++
+  }
+  if (listTensors) result.tensors = tensors.map(inspectTensor)
+  return result
+}
+
+function inspectTensor(tensor: PackTensor): TaskTensorInspection {
+  const { name, kind, dtype, shape, byteLength, arrays, stored } = tensor
+  const arrayBytes = arrays === null ? 0 : arrays.value.length + arrays.index.length + arrays.blocks.length
+  return {
+    name,
+    kind,
+    dtype,
+    shape: [...shape],
+    bytes: byteLength,
+    storedBytes: arrayBytes + (stored?.length ?? 0),
+    kept: 'kept' in tensor ? tensor.kept : null,
+    index: arrays !== null && 'index' in tensor ? tensor.index : null,
+    of: kind === 'alias' ? tensor.of : null,
+  }
+}
+
+function sum<T>(items: readonly T[], bytes: (item: T) => number): number {
+  return items.reduce((total, item) => total + bytes(item), 0)
+}
+
+function ratio(part: number, whole: number): number | null {
+  return whole === 0 ? null : part / whole
+}
