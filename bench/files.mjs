@@ -25,7 +25,13 @@ export async function benchFiles({ work, modelBytes, tasks, dtype, threads, roun
   const fresh = (name) => rmSync(out(name), { recursive: true, force: true })
   let peak = {}
   const run = async (name, args) => {
-    const measured = await runMeasured(process.execPath, [cli, ...args, '--quiet', '--threads', String(threads)])
+    const measured = await runMeasured(process.execPath, [
+      cli,
+      ...args,
+      '--quiet',
+      '--threads',
+      String(threads),
+    ])
     peak[name] = Math.max(peak[name] ?? 0, measured.peakAnonymousBytes)
   }
   const taskArguments = family.tasks.flatMap((folder, i) => ['--task', `t${i}=${folder}`])

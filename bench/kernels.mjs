@@ -1,6 +1,7 @@
 // Kernels in memory: GB/s of the bytes that must move, and the time as a multiple of a memcpy of the same bytes.
-import { createRequire } from 'node:module'
+
 import { rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import os from 'node:os'
 import path from 'node:path'
 import { interleaved } from './measure.mjs'
@@ -95,7 +96,12 @@ export async function benchKernels({ elements, dtype, tasks = 4, threads, rounds
   const [threshold] = selection.thresholds()
   let emitted
   const emit = async () => {
-    const job = { tensors: [{ ...shape, task: operand(fineTunes[0]), merged }], threshold, index: 'auto', out: file }
+    const job = {
+      tensors: [{ ...shape, task: operand(fineTunes[0]), merged }],
+      threshold,
+      index: 'auto',
+      out: file,
+    }
     emitted = await native.emitDelta({ ...job, offset: 0 }, control)
   }
   times = await interleaved({ memcpy: copyOf(1), 'emit 10 %': emit }, rounds)

@@ -66,7 +66,8 @@ export function printTable(rows) {
   const columns = Object.keys(rows[0])
   const text = rows.map((row) => columns.map((column) => String(row[column])))
   const widths = columns.map((column, i) => Math.max(column.length, ...text.map((row) => row[i].length)))
-  const line = (cells) => cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
+  const line = (cells) =>
+    cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
   console.log(line(columns))
   for (const row of text) console.log(line(row))
 }

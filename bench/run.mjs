@@ -40,6 +40,9 @@ if (!values['skip-files']) {
 
 const folder = path.join(import.meta.dirname, 'results')
 mkdirSync(folder, { recursive: true })
-const file = path.join(folder, `${result.machine.date}-${os.arch()}-${values.gib}gib-${values.tasks}tasks.json`)
+const file = path.join(
+  folder,
+  `${result.machine.date}-${os.arch()}-${values.gib}gib-${values.tasks}tasks.json`,
+)
 writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`)
 console.log(`written to ${path.relative(process.cwd(), file)}`)

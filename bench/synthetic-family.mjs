@@ -114,13 +114,19 @@ export async function makeFamily(folder, { bytes, tasks, dtype = 'BF16', shardBy
     const target = path.join(folder, task < 0 ? 'base' : `task${task}`)
     mkdirSync(target, { recursive: true })
     const tile = makeTile(dtype, task)
-    for (const [i, shard] of shards.entries()) await writeShard(path.join(target, shardName(i)), shard, dtype, tile)
+    for (const [i, shard] of shards.entries())
+      await writeShard(path.join(target, shardName(i)), shard, dtype, tile)
     if (shards.length > 1) {
-      const map = Object.fromEntries(shards.flatMap((shard, i) => shard.map(({ name }) => [name, shardName(i)])))
+      const map = Object.fromEntries(
+        shards.flatMap((shard, i) => shard.map(({ name }) => [name, shardName(i)])),
+      )
       const index = { metadata: { total_size: total }, weight_map: map }
       writeFileSync(path.join(target, 'model.safetensors.index.json'), JSON.stringify(index))
     }
-    writeFileSync(path.join(target, 'config.json'), JSON.stringify({ model_type: 'llama', torch_dtype: 'bfloat16' }))
+    writeFileSync(
+      path.join(target, 'config.json'),
+      JSON.stringify({ model_type: 'llama', torch_dtype: 'bfloat16' }),
+    )
     models.push(target)
   }
   return { base: models[0], tasks: models.slice(1), modelBytes: total }

@@ -1,3 +1,4 @@
 import type { NativeBinding } from './binding/binding-types.js'
+
 declare const addon: NativeBinding
 export = addon

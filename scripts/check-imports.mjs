@@ -18,8 +18,9 @@ const LIB_ROOMS = {
   fold: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack'],
   materialize: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack'],
   report: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'materialize'],
+  kernels: ['errors', 'io', 'binding', 'checkpoint', 'merge'],
   cli: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'materialize', 'report', 'fold', '.'],
-  '.': ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'materialize', 'report', 'fold'],
+  '.': ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'materialize', 'report', 'fold', 'kernels'],
 }
 
 /** Room of the native code → rooms that it may include besides itself. */

@@ -56,9 +56,9 @@ install_npm_packages() {
   export ONNXRUNTIME_NODE_INSTALL=skip
   local stamp=node_modules/.taskfold-setup now
   now="$(node -e '
-    const hash = require("node:crypto").createHash("sha256")
-    for (const file of ["package.json", "package-lock.json"]) hash.update(require("node:fs").readFileSync(file))
-    console.log(hash.digest("hex"), process.platform, process.arch, process.versions.modules)')"
+    const lock = require("node:fs").readFileSync("package-lock.json")
+    const hash = require("node:crypto").createHash("sha256").update(lock).digest("hex")
+    console.log(hash, process.platform, process.arch, process.versions.modules)')"
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$now" ]; then return 0; fi
   echo "setup: npm ci"
   npm ci --no-audit --no-fund </dev/null

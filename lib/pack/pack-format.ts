@@ -156,7 +156,7 @@ export interface ManifestTask {
 export interface Manifest {
   /** What wrote it. */
   taskfold: {
-    /** {@link FORMAT_VERSION} */
+    /** Format version, 1 in this release. */
     format: number
     /** Release of taskfold. */
     version: string

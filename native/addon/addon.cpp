@@ -9,8 +9,8 @@
 namespace taskfold {
 namespace {
 
-/// The engine's threads outlive the environment that started them, so its code must never be unmapped, even when the
-/// only environment that loaded it was a Worker that ended.
+/// The engine's threads outlive the environment that started them, so its code must never be unmapped, even
+/// when the only environment that loaded it was a Worker that ended.
 void KeepLoaded() {
   Dl_info self;
   if (dladdr(reinterpret_cast<void*>(&KeepLoaded), &self)) dlopen(self.dli_fname, RTLD_NOW | RTLD_NODELETE);

@@ -50,13 +50,13 @@ ControlArgument ReadControl(Napi::Env env, Napi::Value value) {
   const Napi::Object object = ReadObject(env, value, "control");
   const Napi::Value cancel = object.Get("cancel");
   if (!cancel.IsUndefined() && !cancel.IsNull()) {
-    control.cancel =
-        CheckedUnwrap<CancelObject>(env, cancel, "control.cancel", "a CancelToken")->flag();
+    control.cancel = CheckedUnwrap<CancelObject>(env, cancel, "control.cancel", "a CancelToken")->flag();
   }
   const Napi::Value threads = object.Get("threads");
   if (!threads.IsUndefined()) {
     const uint64_t count = CountOf(env, threads, "control.threads");
-    if (count < 1 || static_cast<double>(count) > kMaxThreads) throw Wrong(env, "control.threads", "from 1 to 1024");
+    if (count < 1 || static_cast<double>(count) > kMaxThreads)
+      throw Wrong(env, "control.threads", "from 1 to 1024");
     control.threads = static_cast<unsigned>(count);
   }
   control.on_progress = object.Get("onProgress");
@@ -87,7 +87,9 @@ std::string ReadString(Napi::Object object, const char* key) {
   return value.As<Napi::String>().Utf8Value();
 }
 
-uint64_t ReadCount(Napi::Object object, const char* key) { return CountOf(object.Env(), object.Get(key), key); }
+uint64_t ReadCount(Napi::Object object, const char* key) {
+  return CountOf(object.Env(), object.Get(key), key);
+}
 
 double ReadNumber(Napi::Object object, const char* key) {
   const Napi::Value value = object.Get(key);
@@ -135,7 +137,8 @@ Threshold ReadThreshold(Napi::Object object, const char* key) {
 Region ReadRegion(Napi::Env env, Napi::Value value, const char* what, Pins* pins) {
   if (value.IsTypedArray()) {
     const auto array = value.As<Napi::TypedArray>();
-    if (array.TypedArrayType() != napi_uint8_array) throw Wrong(env, what, "a Uint8Array or a file's byte range");
+    if (array.TypedArrayType() != napi_uint8_array)
+      throw Wrong(env, what, "a Uint8Array or a file's byte range");
     auto bytes = value.As<Napi::Uint8Array>();
     pins->push_back(Napi::Persistent(value.As<Napi::Object>()));
     return Region::OfMemory(bytes.Data(), bytes.ByteLength());

@@ -13,8 +13,8 @@
 #include "ops/emit_delta.h"
 #include "ops/selection.h"
 
-// JavaScript values → plain structs, on the environment's thread, before a job starts. Everything throws a TypeError with
-// code INVALID_ARGUMENT that names the property at fault.
+// JavaScript values → plain structs, on the environment's thread, before a job starts. Everything throws a
+// TypeError with code INVALID_ARGUMENT that names the property at fault.
 
 namespace taskfold {
 

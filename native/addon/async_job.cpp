@@ -9,7 +9,8 @@
 
 namespace taskfold {
 
-/// One job from start to settled promise. Lives and dies on the environment's thread; the job's thread only borrows it.
+/// One job from start to settled promise. Lives and dies on the environment's thread; the job's thread only
+/// borrows it.
 class JobState {
  public:
   JobState(Napi::Env env, std::shared_ptr<CancelFlag> cancel, unsigned threads, Pins pins,
@@ -23,8 +24,8 @@ class JobState {
   Napi::Promise Start(Napi::Env env, Napi::Value on_progress) {
     const Napi::Promise promise = deferred_.Promise();
     const Napi::String name = Napi::String::New(env, "taskfold job");
-    if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, &JobState::Deliver,
-                                        &channel_) != napi_ok) {
+    if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this,
+                                        &JobState::Deliver, &channel_) != napi_ok) {
       throw Napi::Error::New(env, "cannot create a thread-safe function");
     }
     if (on_progress.IsFunction()) {
@@ -75,7 +76,8 @@ class JobState {
   /// The channel reports only once that it is closing and may be gone afterwards, whichever thread was told.
   void Send(Message* message) {
     std::lock_guard<std::mutex> lock(channel_mutex_);
-    if (channel_closed_ || napi_call_threadsafe_function(channel_, message, napi_tsfn_nonblocking) != napi_ok) {
+    if (channel_closed_ ||
+        napi_call_threadsafe_function(channel_, message, napi_tsfn_nonblocking) != napi_ok) {
       channel_closed_ = true;
       delete message;
     }
@@ -136,7 +138,8 @@ class JobState {
   std::optional<Error> failure_;
 };
 
-Napi::Value StartErasedJob(Napi::Env env, Napi::Value control, Pins pins, std::function<void(RunControl&)> run,
+Napi::Value StartErasedJob(Napi::Env env, Napi::Value control, Pins pins,
+                           std::function<void(RunControl&)> run,
                            std::function<Napi::Value(Napi::Env)> result) {
   const ControlArgument options = ReadControl(env, control);
   auto job = std::make_unique<JobState>(env, options.cancel, options.threads, std::move(pins), std::move(run),

@@ -14,9 +14,10 @@ namespace taskfold {
 /// JavaScript objects whose memory a job uses: kept alive until it settled.
 using Pins = std::vector<Napi::ObjectReference>;
 
-/// Starts a job on a thread of its own and returns its promise. `run` must not touch JavaScript; `result` runs on the
-/// environment's thread afterwards. `control` is the JobControl object of binding-types.ts.
-Napi::Value StartErasedJob(Napi::Env env, Napi::Value control, Pins pins, std::function<void(RunControl&)> run,
+/// Starts a job on a thread of its own and returns its promise. `run` must not touch JavaScript; `result`
+/// runs on the environment's thread afterwards. `control` is the JobControl object of binding-types.ts.
+Napi::Value StartErasedJob(Napi::Env env, Napi::Value control, Pins pins,
+                           std::function<void(RunControl&)> run,
                            std::function<Napi::Value(Napi::Env)> result);
 
 /// The same for a function with a result: run(RunControl&) → T, convert(env, T&) → value.

@@ -78,8 +78,9 @@ Napi::Value BindScatterTensors(const Napi::CallbackInfo& info) {
     tensor.out = ReadRegion(object, "out", &pins);
     tensors.push_back(std::move(tensor));
   });
-  return StartVoidJob(info.Env(), info[1], std::move(pins),
-                      [tensors = std::move(tensors)](RunControl& control) { ScatterTensors(tensors, control); });
+  return StartVoidJob(
+      info.Env(), info[1], std::move(pins),
+      [tensors = std::move(tensors)](RunControl& control) { ScatterTensors(tensors, control); });
 }
 
 Napi::Value BindCompareTensors(const Napi::CallbackInfo& info) {

@@ -39,7 +39,8 @@ Napi::Value BindSetSimdTarget(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "";
   if (!ForceSimdTarget(name)) {
-    throw ArgumentError(env, "this machine has no SIMD target named '" + name + "'; see devices().cpu.simdAvailable");
+    throw ArgumentError(
+        env, "this machine has no SIMD target named '" + name + "'; see devices().cpu.simdAvailable");
   }
   return env.Undefined();
 }

@@ -1,7 +1,7 @@
 #include "addon/addon_data.h"
+#include "addon/argument.h"
 #include "addon/async_job.h"
 #include "addon/bindings.h"
-#include "addon/argument.h"
 #include "addon/error_value.h"
 
 namespace taskfold {

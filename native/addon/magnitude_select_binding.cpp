@@ -33,7 +33,8 @@ std::vector<uint64_t> ReadPositions(Napi::Object job) {
       const auto array = value.As<Napi::Float64Array>();
       for (size_t i = 0; i < array.ElementLength(); i++) {
         const double position = array.Data()[i];
-        if (!(position >= 0 && position < 9007199254740992.0 && position == static_cast<double>(static_cast<uint64_t>(position)))) {
+        if (!(position >= 0 && position < 9007199254740992.0 &&
+              position == static_cast<double>(static_cast<uint64_t>(position)))) {
           throw ArgumentError(job.Env(), "positions[" + std::to_string(i) + "] is not a whole number");
         }
         positions.push_back(static_cast<uint64_t>(position));
@@ -64,7 +65,8 @@ Napi::Value BindSelectEntries(const Napi::CallbackInfo& info) {
         threshold.Set("ties", static_cast<double>(selected.threshold.ties));
         const Napi::Object result = Napi::Object::New(env);
         result.Set("positions", PositionArray(env, selected));
-        result.Set("values", Napi::Buffer<uint8_t>::Copy(env, selected.values.data(), selected.values.size()));
+        result.Set("values",
+                   Napi::Buffer<uint8_t>::Copy(env, selected.values.data(), selected.values.size()));
         result.Set("threshold", threshold);
         return result;
       });
@@ -84,7 +86,8 @@ Napi::Value BindScatterEntries(const Napi::CallbackInfo& info) {
   }
   std::vector<uint64_t> positions = ReadPositions(job);
   if (values.length() != positions.size() * item_size) {
-    throw ArgumentError(env, "expected one value for each of " + std::to_string(positions.size()) + " positions");
+    throw ArgumentError(env,
+                        "expected one value for each of " + std::to_string(positions.size()) + " positions");
   }
   if (target.length() % item_size != 0) throw ArgumentError(env, "expected target to hold whole items");
   return StartVoidJob(env, info[1], std::move(pins),

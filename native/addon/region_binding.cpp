@@ -12,7 +12,8 @@ Napi::Value BindCopyRegions(const Napi::CallbackInfo& info) {
   Pins pins;
   std::vector<RegionCopy> copies;
   ForEachObject(job, "copies", [&](Napi::Object object) {
-    copies.push_back({ReadString(object, "name"), ReadRegion(object, "from", &pins), ReadRegion(object, "to", &pins)});
+    copies.push_back(
+        {ReadString(object, "name"), ReadRegion(object, "from", &pins), ReadRegion(object, "to", &pins)});
   });
   return StartVoidJob(info.Env(), info[1], std::move(pins),
                       [copies = std::move(copies)](RunControl& control) { CopyRegions(copies, control); });

@@ -47,11 +47,12 @@ Napi::Value BindSampleResiduals(const Napi::CallbackInfo& info) {
   auto tensors = ReadMergeTensors(job, false, &pins);
   const float lambda = ReadLambda(job);
   auto use = std::make_shared<SelectionUse>(info.Env(), ReadSelection(job, "selection", false), true);
-  return StartVoidJob(info.Env(), info[1], std::move(pins),
-                      [tensors = std::move(tensors), lambda, use = std::move(use)](RunControl& control) mutable {
-                        const auto done = std::move(use);
-                        SampleResiduals(tensors, lambda, *done->get(), control);
-                      });
+  return StartVoidJob(
+      info.Env(), info[1], std::move(pins),
+      [tensors = std::move(tensors), lambda, use = std::move(use)](RunControl& control) mutable {
+        const auto done = std::move(use);
+        SampleResiduals(tensors, lambda, *done->get(), control);
+      });
 }
 
 Napi::Value BindMergeTensors(const Napi::CallbackInfo& info) {
@@ -92,11 +93,12 @@ Napi::Value BindCountResiduals(const Napi::CallbackInfo& info) {
   });
   const bool keep = ReadKeepNonFinite(job);
   auto use = std::make_shared<SelectionUse>(info.Env(), ReadSelection(job, "selection", false), false);
-  return StartVoidJob(info.Env(), info[1], std::move(pins),
-                      [tensors = std::move(tensors), keep, use = std::move(use)](RunControl& control) mutable {
-                        const auto done = std::move(use);
-                        CountResiduals(tensors, *done->get(), keep, control);
-                      });
+  return StartVoidJob(
+      info.Env(), info[1], std::move(pins),
+      [tensors = std::move(tensors), keep, use = std::move(use)](RunControl& control) mutable {
+        const auto done = std::move(use);
+        CountResiduals(tensors, *done->get(), keep, control);
+      });
 }
 
 }  // namespace taskfold

@@ -65,7 +65,8 @@ Napi::Value CancelObject::Cancel(const Napi::CallbackInfo& info) {
 }
 
 void SelectionObject::Define(Napi::Env env) {
-  const Napi::Function type = DefineClass(env, "Selection", {StaticMethod<&SelectionObject::Restore>("restore")});
+  const Napi::Function type =
+      DefineClass(env, "Selection", {StaticMethod<&SelectionObject::Restore>("restore")});
   AddMethod(type, "advance", Advance);
   AddMethod(type, "thresholds", Thresholds);
   AddMethod(type, "snapshot", Snapshot);
@@ -83,8 +84,9 @@ SelectionObject::SelectionObject(const Napi::CallbackInfo& info) : Napi::ObjectW
     const Napi::Object wrapper = Napi::Object::New(env);
     wrapper.Set("tasks", info.Length() > 0 ? info[0] : env.Undefined());
     std::vector<Selection::Goal> goals;
-    ForEachObject(wrapper, "tasks",
-                  [&](Napi::Object task) { goals.push_back({ReadCount(task, "k"), ReadCount(task, "elements")}); });
+    ForEachObject(wrapper, "tasks", [&](Napi::Object task) {
+      goals.push_back({ReadCount(task, "k"), ReadCount(task, "elements")});
+    });
     shared_ = std::make_shared<SharedSelection>(std::make_unique<Selection>(goals));
   } catch (const Error& error) {
     throw ErrorValue(env, error);
@@ -111,7 +113,8 @@ Napi::Value SelectionObject::Restore(const Napi::CallbackInfo& info) {
 }
 
 Selection& SelectionObject::Idle(const Napi::CallbackInfo& info) {
-  const auto& shared = CheckedUnwrap<SelectionObject>(info.Env(), info.This(), "this", "a Selection")->shared_;
+  const auto& shared =
+      CheckedUnwrap<SelectionObject>(info.Env(), info.This(), "this", "a Selection")->shared_;
   if (shared->users > 0) throw ArgumentError(info.Env(), "the selection is in use by a running job");
   return *shared->selection;
 }
@@ -143,7 +146,8 @@ Napi::Value SelectionObject::Thresholds(const Napi::CallbackInfo& info) {
 
 Napi::Value SelectionObject::Snapshot(const Napi::CallbackInfo& info) {
   Idle(info);
-  const auto& shared = CheckedUnwrap<SelectionObject>(info.Env(), info.This(), "this", "a Selection")->shared_;
+  const auto& shared =
+      CheckedUnwrap<SelectionObject>(info.Env(), info.This(), "this", "a Selection")->shared_;
   auto use = std::make_shared<SelectionUse>(info.Env(), shared, true);
   return StartJob(
       info.Env(), info.Env().Undefined(), {},

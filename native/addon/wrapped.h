@@ -7,8 +7,8 @@
 #include "addon/argument.h"
 #include "addon/error_value.h"
 
-// The classes that JavaScript holds: open files, cancel tokens, selections. Every object carries a type tag, because a
-// prototype can be forged in JavaScript and a wrong cast here would crash.
+// The classes that JavaScript holds: open files, cancel tokens, selections. Every object carries a type tag,
+// because a prototype can be forged in JavaScript and a wrong cast here would crash.
 
 namespace taskfold {
 

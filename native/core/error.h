@@ -6,7 +6,8 @@
 
 namespace taskfold {
 
-/// Every failure of the engine. `code` is one of lib/errors/error-codes.ts; the addon copies the fields to JavaScript.
+/// Every failure of the engine. `code` is one of lib/errors/error-codes.ts; the addon copies the fields to
+/// JavaScript.
 class Error : public std::exception {
  public:
   Error(const char* code, std::string message) : code_(code), message_(std::move(message)) {}

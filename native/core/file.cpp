@@ -34,8 +34,8 @@ std::shared_ptr<File> File::Open(const std::string& path, Mode mode) {
     if (regular) ThrowErrno(error, "cannot stat", path);
     throw Error("IO_ERROR", "not a regular file: " + path).File(path);
   }
-  return std::shared_ptr<File>(new File(fd, path, static_cast<uint64_t>(status.st_size),
-                                        mode == Mode::kWrite));
+  return std::shared_ptr<File>(
+      new File(fd, path, static_cast<uint64_t>(status.st_size), mode == Mode::kWrite));
 }
 
 std::shared_ptr<File> File::OpenTemporaryBeside(const std::string& path) {
@@ -51,12 +51,14 @@ File::~File() { close(fd_); }
 void File::ReadAt(void* to, size_t length, uint64_t offset) const {
   auto* bytes = static_cast<uint8_t*>(to);
   while (length > 0) {
-    const ssize_t got = pread(fd_, bytes, length < kMaxTransfer ? length : kMaxTransfer, static_cast<off_t>(offset));
+    const ssize_t got =
+        pread(fd_, bytes, length < kMaxTransfer ? length : kMaxTransfer, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) ThrowErrno(errno, "cannot read", path_);
     if (got == 0) {
       throw Error("FILE_TRUNCATED", path_ + " ends at byte " + std::to_string(offset) + ", " +
-                                        std::to_string(length) + " bytes before the data its header describes")
+                                        std::to_string(length) +
+                                        " bytes before the data its header describes")
           .File(path_)
           .Hint("download or copy the file again");
     }
@@ -69,7 +71,8 @@ void File::ReadAt(void* to, size_t length, uint64_t offset) const {
 void File::WriteAt(const void* from, size_t length, uint64_t offset) const {
   const auto* bytes = static_cast<const uint8_t*>(from);
   while (length > 0) {
-    const ssize_t put = pwrite(fd_, bytes, length < kMaxTransfer ? length : kMaxTransfer, static_cast<off_t>(offset));
+    const ssize_t put =
+        pwrite(fd_, bytes, length < kMaxTransfer ? length : kMaxTransfer, static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) ThrowErrno(errno, "cannot write", path_);
     bytes += put;

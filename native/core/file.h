@@ -6,8 +6,8 @@
 
 namespace taskfold {
 
-/// An open file. Positional reads and writes only, so any number of threads may share it. Not mapped: a file that
-/// shrinks or a disk that fills up is an error here, where a mapping would kill the process with SIGBUS.
+/// An open file. Positional reads and writes only, so any number of threads may share it. Not mapped: a file
+/// that shrinks or a disk that fills up is an error here, where a mapping would kill the process with SIGBUS.
 class File {
  public:
   enum class Mode { kRead, kWrite };

@@ -5,9 +5,10 @@
 #include "core/dtype.h"
 #include "core/host_device.h"
 
-// Scalar conversions between the storage dtypes and f32: the meaning that SIMD and CUDA code must reproduce bit for bit.
-// Narrowing rounds to nearest even and keeps subnormals. Overflow: f16, bf16, f8_e5m2 give ±infinity; f8_e4m3 (which
-// has none) gives NaN with the sign kept. Every NaN becomes one canonical NaN, so that no machine's payload rules show.
+// Scalar conversions between the storage dtypes and f32: the meaning that SIMD and CUDA code must reproduce
+// bit for bit. Narrowing rounds to nearest even and keeps subnormals. Overflow: f16, bf16, f8_e5m2 give
+// ±infinity; f8_e4m3 (which has none) gives NaN with the sign kept. Every NaN becomes one canonical NaN, so
+// that no machine's payload rules show.
 
 namespace taskfold {
 
@@ -39,16 +40,18 @@ TF_HD inline float F16ToFloat(uint16_t h) {
   const uint32_t mantissa = h & 0x3FFu;
   if (exponent == 31) return BitsFloat(mantissa ? kCanonicalNaN32 : (sign | 0x7F800000u));
   // A subnormal is mantissa · 2^-24, which f32 holds exactly as a normal number.
-  if (exponent == 0) return BitsFloat(sign | FloatBits(static_cast<float>(mantissa) * 5.9604644775390625e-8f));
+  if (exponent == 0)
+    return BitsFloat(sign | FloatBits(static_cast<float>(mantissa) * 5.9604644775390625e-8f));
   return BitsFloat(sign | ((exponent + 112u) << 23) | (mantissa << 13));
 }
 
 namespace detail {
 
 /// Rounds |x| (as f32 bits) to a format with `mantissa_bits` and exponent bias `bias`; no overflow handling.
-/// `magic` = 2^(23 + exponent of the format's smallest subnormal): adding it aligns subnormals to their last bit.
-TF_HD inline uint32_t RoundMagnitude(uint32_t magnitude, int mantissa_bits, int bias, uint32_t smallest_normal,
-                                     float magic) {
+/// `magic` = 2^(23 + exponent of the format's smallest subnormal): adding it aligns subnormals to their last
+/// bit.
+TF_HD inline uint32_t RoundMagnitude(uint32_t magnitude, int mantissa_bits, int bias,
+                                     uint32_t smallest_normal, float magic) {
   if (magnitude < smallest_normal) return FloatBits(BitsFloat(magnitude) + magic) - FloatBits(magic);
   const int drop = 23 - mantissa_bits;
   const uint32_t rebias = static_cast<uint32_t>(127 - bias) << 23;
@@ -91,7 +94,8 @@ TF_HD inline uint8_t FloatToF8E4M3(float x) {
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   const uint32_t sign = (bits >> 24) & 0x80u;
   if (magnitude > 0x7F800000u) return 0x7F;
-  if (magnitude > 0x43E80000u) return static_cast<uint8_t>(sign | 0x7Fu);  // above 464: nearer to 480 than to 448
+  if (magnitude > 0x43E80000u)
+    return static_cast<uint8_t>(sign | 0x7Fu);  // above 464: nearer to 480 than to 448
   return static_cast<uint8_t>(sign | detail::RoundMagnitude(magnitude, 3, 7, 0x3C800000u, 16384.0f));
 }
 

@@ -4,9 +4,9 @@
 #include "core/float_convert.h"
 #include "core/host_device.h"
 
-// The order in which residual entries are ranked: the bits of |u| as an unsigned integer. For numbers it is the order of
-// |u|; ±0 are equal; infinity is above every number; NaN (only with nonFinite = keep) is one value above infinity.
-// Entries of equal key are ranked by their position, lower first.
+// The order in which residual entries are ranked: the bits of |u| as an unsigned integer. For numbers it is
+// the order of |u|; ±0 are equal; infinity is above every number; NaN (only with nonFinite = keep) is one
+// value above infinity. Entries of equal key are ranked by their position, lower first.
 
 namespace taskfold {
 

@@ -9,7 +9,8 @@
 
 namespace taskfold {
 
-/// A byte range of a file, or memory that its owner keeps alive while a job runs. The unit that moves through the engine.
+/// A byte range of a file, or memory that its owner keeps alive while a job runs. The unit that moves through
+/// the engine.
 class Region {
  public:
   Region() = default;
@@ -27,7 +28,8 @@ class Region {
     return region;
   }
 
-  /// Bytes [offset, offset + length) of the region: a pointer into memory, or read into `scratch` (≥ length bytes).
+  /// Bytes [offset, offset + length) of the region: a pointer into memory, or read into `scratch` (≥ length
+  /// bytes).
   const uint8_t* Read(uint64_t offset, size_t length, uint8_t* scratch) const {
     if (!file_) return memory_ + offset;
     file_->ReadAt(scratch, length, offset_ + offset);

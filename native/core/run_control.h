@@ -17,10 +17,12 @@ struct CancelFlag {
 /// What a job polls and reports while it runs.
 class RunControl {
  public:
-  RunControl(std::shared_ptr<CancelFlag> flag, unsigned threads) : flag_(std::move(flag)), threads_(threads) {}
+  RunControl(std::shared_ptr<CancelFlag> flag, unsigned threads)
+      : flag_(std::move(flag)), threads_(threads) {}
 
   bool Cancelled() const {
-    return stopping_.load(std::memory_order_relaxed) || (flag_ && flag_->cancelled.load(std::memory_order_relaxed));
+    return stopping_.load(std::memory_order_relaxed) ||
+           (flag_ && flag_->cancelled.load(std::memory_order_relaxed));
   }
   void ThrowIfCancelled() const {
     if (Cancelled()) throw Error("CANCELLED", "cancelled");

@@ -29,8 +29,8 @@ struct Batch {
       try {
         work(item, worker);
       } catch (...) {
-        // Items start in order, so every item below a failed one is finished too: the lowest failure is the one reported,
-        // whatever the number of threads.
+        // Items start in order, so every item below a failed one is finished too: the lowest failure is the
+        // one reported, whatever the number of threads.
         std::lock_guard<std::mutex> lock(mutex);
         if (!error || item < failed_item) {
           error = std::current_exception();
@@ -50,7 +50,7 @@ struct Batch {
   std::condition_variable all_left;
   std::exception_ptr error;
   size_t failed_item = 0;
-  unsigned helpers_joined = 0;  // guarded by the pool's mutex
+  unsigned helpers_joined = 0;   // guarded by the pool's mutex
   unsigned helpers_running = 0;  // guarded by the pool's mutex
 };
 

@@ -38,7 +38,9 @@ std::atomic<int>& Current() {
 
 }  // namespace
 
-const TfBackend& CpuBackend() { return Tables()[static_cast<size_t>(Current().load(std::memory_order_relaxed))]; }
+const TfBackend& CpuBackend() {
+  return Tables()[static_cast<size_t>(Current().load(std::memory_order_relaxed))];
+}
 
 SimdTarget CurrentSimdTarget() { return static_cast<SimdTarget>(Current().load()); }
 

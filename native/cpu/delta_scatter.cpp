@@ -1,5 +1,5 @@
-// Moves marked items out of a piece and kept items into it. Bound by memory and branches, not by arithmetic: scalar
-// code over 64-bit words of marks.
+// Moves marked items out of a piece and kept items into it. Bound by memory and branches, not by arithmetic:
+// scalar code over 64-bit words of marks.
 #include "cpu/delta_scatter.h"
 
 #include <cstring>

@@ -12,7 +12,8 @@ namespace HWY_NAMESPACE {
 
 /// Residual of one vector; without θ* the task's values themselves are ranked.
 template <Dtype kDtype, bool kHasMerged>
-HWY_INLINE VF Residual(const typename Storage<kDtype>::Raw* merged, const typename Storage<kDtype>::Raw* task) {
+HWY_INLINE VF Residual(const typename Storage<kDtype>::Raw* merged,
+                       const typename Storage<kDtype>::Raw* task) {
   const VF value = Lanes<kDtype>::Load(task);
   if constexpr (kHasMerged) return hn::Sub(value, Lanes<kDtype>::Load(merged));
   return value;

@@ -1,5 +1,5 @@
-// Included once per SIMD target by Highway's foreach_target: loads of the storage dtypes as f32 vectors and rounded
-// stores, equal bit for bit to core/float_convert.h.
+// Included once per SIMD target by Highway's foreach_target: loads of the storage dtypes as f32 vectors and
+// rounded stores, equal bit for bit to core/float_convert.h.
 #if defined(TASKFOLD_SIMD_DTYPE_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TASKFOLD_SIMD_DTYPE_INL_H
 #undef TASKFOLD_SIMD_DTYPE_INL_H
@@ -90,7 +90,9 @@ template <>
 struct Lanes<Dtype::kF32> {
   using Raw = uint32_t;
   static HWY_INLINE VF Load(const Raw* from) { return hn::BitCast(DF(), hn::LoadU(DU(), from)); }
-  static HWY_INLINE void StoreRounded(VF v, Raw* to) { hn::StoreU(hn::BitCast(DU(), CanonicalNaN(v)), DU(), to); }
+  static HWY_INLINE void StoreRounded(VF v, Raw* to) {
+    hn::StoreU(hn::BitCast(DU(), CanonicalNaN(v)), DU(), to);
+  }
 };
 
 template <>
@@ -133,7 +135,8 @@ struct Lanes<Dtype::kF16> {
 HWY_INLINE hn::Vec<DI> KeyLanes(VF u) {
   const DI di;
   const auto magnitude = hn::And(hn::BitCast(di, u), hn::Set(di, 0x7FFFFFFF));
-  // A NaN that arithmetic made is quiet, so it is kNaNKey or above whatever its payload; a loaded one may be lower.
+  // A NaN that arithmetic made is quiet, so it is kNaNKey or above whatever its payload; a loaded one may be
+  // lower.
   const auto nan = hn::Gt(magnitude, hn::Set(di, static_cast<int32_t>(kInfinityKey)));
   return hn::IfThenElse(nan, hn::Set(di, static_cast<int32_t>(kNaNKey)), magnitude);
 }

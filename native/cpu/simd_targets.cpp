@@ -33,8 +33,10 @@ std::vector<SimdTarget> AvailableSimdTargets() {
   std::vector<SimdTarget> targets;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  // What Highway lets the compiler use for each target; __builtin_cpu_supports also checks the system's register saving.
-  const bool sse4 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("aes");
+  // What Highway lets the compiler use for each target; __builtin_cpu_supports also checks the system's
+  // register saving.
+  const bool sse4 =
+      __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("aes");
   const bool avx2 = sse4 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && HasF16C();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&

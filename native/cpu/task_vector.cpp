@@ -11,8 +11,8 @@ namespace taskfold {
 namespace HWY_NAMESPACE {
 
 template <Dtype kDtype>
-void MergePiece(size_t n, const void* base_bytes, const void* const* task_bytes, size_t task_count, float lambda,
-                void* out_bytes) {
+void MergePiece(size_t n, const void* base_bytes, const void* const* task_bytes, size_t task_count,
+                float lambda, void* out_bytes) {
   using Raw = typename Storage<kDtype>::Raw;
   using L = Lanes<kDtype>;
   const DF d;
@@ -49,8 +49,8 @@ void MergePiece(size_t n, const void* base_bytes, const void* const* task_bytes,
   }
 }
 
-void Merge(int32_t dtype, size_t n, const void* base, const void* const* tasks, size_t task_count, float lambda,
-           void* out) {
+void Merge(int32_t dtype, size_t n, const void* base, const void* const* tasks, size_t task_count,
+           float lambda, void* out) {
   VisitDtype(static_cast<Dtype>(dtype),
              [&]<Dtype kDtype>() { MergePiece<kDtype>(n, base, tasks, task_count, lambda, out); });
 }
@@ -75,7 +75,8 @@ void NarrowPiece(size_t n, const float* src, void* bytes) {
   const DF d;
   auto* out = static_cast<Raw*>(bytes);
   size_t i = 0;
-  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) Lanes<kDtype>::StoreRounded(hn::LoadU(d, src + i), out + i);
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d))
+    Lanes<kDtype>::StoreRounded(hn::LoadU(d, src + i), out + i);
   for (; i < n; i++) out[i] = Storage<kDtype>::Round(src[i]);
 }
 

@@ -42,7 +42,8 @@ size_t BlocksPerGroup(unsigned threads) {
 }
 
 void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, uint64_t* ties,
-                       std::vector<MarkedBlock>& blocks, std::vector<Scratch>& buffers, RunControl& control) const {
+                       std::vector<MarkedBlock>& blocks, std::vector<Scratch>& buffers,
+                       RunControl& control) const {
   const TfBackend& backend = ActiveBackend();
   std::vector<const void*> merged_of(count, nullptr);
   ParallelFor(count, control.threads(), [&](size_t b, unsigned) {
@@ -54,10 +55,11 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
     block.elements = n;
     block.values = ReadElements(backend, *source_.task, source_.dtype, first, n, scratch, kTask);
     if (source_.merged) {
-      merged_of[b] = ReadElements(backend, {*source_.merged, source_.dtype}, source_.dtype, first, n, scratch, kMerged);
+      merged_of[b] =
+          ReadElements(backend, {*source_.merged, source_.dtype}, source_.dtype, first, n, scratch, kMerged);
     }
-    backend.mark(static_cast<int32_t>(source_.dtype), n, merged_of[b], block.values, threshold.key, block.bits,
-                 &block.marks);
+    backend.mark(static_cast<int32_t>(source_.dtype), n, merged_of[b], block.values, threshold.key,
+                 block.bits, &block.marks);
     if (block.marks.has_nan && !keep_non_finite_) {
       ThrowNonFinite(*source_.name, kOnlyTask, source_.dtype, first, n, merged_of[b], block.values, nullptr);
     }
@@ -70,7 +72,8 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
     block.kept = block.marks.at_least - block.marks.equal + allowed;
     if (allowed < block.marks.equal) {
       DropTies(source_.dtype, merged_of[b], block.values, threshold.key, allowed, block);
-      // Counted again: the caller's memory may have changed since it was marked, and sizes must fit the marks.
+      // Counted again: the caller's memory may have changed since it was marked, and sizes must fit the
+      // marks.
       block.kept = 0;
       for (size_t w = 0; w < (block.elements + 63) / 64; w++) {
         block.kept += static_cast<uint64_t>(__builtin_popcountll(block.bits[w]));

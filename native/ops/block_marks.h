@@ -25,8 +25,8 @@ struct MarkedBlock {
   uint64_t bits[kBlockWords];
 };
 
-/// Finds the kept entries of consecutive blocks of one tensor in two steps, because the share of ties that a block may
-/// keep depends on all blocks before it.
+/// Finds the kept entries of consecutive blocks of one tensor in two steps, because the share of ties that a
+/// block may keep depends on all blocks before it.
 class BlockMarker {
  public:
   struct Source {
@@ -36,12 +36,13 @@ class BlockMarker {
     const Operand* task;
     const Region* merged;  // null: the values themselves are ranked
   };
-  BlockMarker(const Source& source, bool keep_non_finite) : source_(source), keep_non_finite_(keep_non_finite) {}
+  BlockMarker(const Source& source, bool keep_non_finite)
+      : source_(source), keep_non_finite_(keep_non_finite) {}
 
-  /// Marks up to `count` blocks from `first_block` on, in parallel; spends `ties` in order. `buffers` gives every block
-  /// memory for its values.
-  void Mark(uint64_t first_block, size_t count, Threshold threshold, uint64_t* ties, std::vector<MarkedBlock>& blocks,
-            std::vector<Scratch>& buffers, RunControl& control) const;
+  /// Marks up to `count` blocks from `first_block` on, in parallel; spends `ties` in order. `buffers` gives
+  /// every block memory for its values.
+  void Mark(uint64_t first_block, size_t count, Threshold threshold, uint64_t* ties,
+            std::vector<MarkedBlock>& blocks, std::vector<Scratch>& buffers, RunControl& control) const;
 
  private:
   Source source_;

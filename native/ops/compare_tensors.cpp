@@ -11,7 +11,15 @@
 namespace taskfold {
 namespace {
 
-enum Slot : size_t { kDense, kMergedWide, kRestoredWide, kOriginalWide, kMarks, kDelta, kOriginal = kDelta + 2 };
+enum Slot : size_t {
+  kDense,
+  kMergedWide,
+  kRestoredWide,
+  kOriginalWide,
+  kMarks,
+  kDelta,
+  kOriginal = kDelta + 2
+};
 
 /// Items whose bits differ, and how many of them are marked (bits null: none are).
 void CountDiffering(size_t item, size_t n, uint64_t first, const uint8_t* restored, const uint8_t* original,

@@ -30,7 +30,8 @@ uint64_t ConvertRegion(uint64_t elements, const Operand& from, const Operand& to
     float* back = scratch.Array<float>(3, n);
     backend.widen(static_cast<int32_t>(to.dtype), n, narrow, back);
     uint64_t changed = 0;
-    for (size_t i = 0; i < n; i++) changed += !(back[i] == wide[i] || (std::isnan(back[i]) && std::isnan(wide[i])));
+    for (size_t i = 0; i < n; i++)
+      changed += !(back[i] == wide[i] || (std::isnan(back[i]) && std::isnan(wide[i])));
     inexact += changed;
     to.region.Write(first * item, n * item, narrow);
     control.AddProgress(n * ItemSize(from.dtype));

@@ -4,7 +4,8 @@
 
 namespace taskfold {
 
-/// Converts `elements` numbers between floating dtypes, round to nearest even. Returns how many values changed.
+/// Converts `elements` numbers between floating dtypes, round to nearest even. Returns how many values
+/// changed.
 uint64_t ConvertRegion(uint64_t elements, const Operand& from, const Operand& to, RunControl& control);
 
 }  // namespace taskfold

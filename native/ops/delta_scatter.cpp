@@ -14,7 +14,8 @@ DeltaDecoder::DeltaDecoder(const std::string& name, uint64_t elements, Dtype dty
   const auto refuse = [&](const std::string& why) {
     throw Error("PACK_INVALID", name + ": " + why).Tensor(name);
   };
-  if (delta.kept > elements) refuse("keeps " + std::to_string(delta.kept) + " of " + std::to_string(elements));
+  if (delta.kept > elements)
+    refuse("keeps " + std::to_string(delta.kept) + " of " + std::to_string(elements));
   const size_t width = delta.kept < (uint64_t{1} << 32) ? 4 : 8;
   if (delta.blocks.length() < (blocks + 1) * width) refuse("the block starts are too short");
   if (delta.value.length() < delta.kept * item_) refuse("fewer values than kept entries");
@@ -28,7 +29,8 @@ DeltaDecoder::DeltaDecoder(const std::string& name, uint64_t elements, Dtype dty
     delta.blocks.ReadTo(0, (blocks + 1) * 4, narrow.data());
     std::copy(narrow.begin(), narrow.end(), starts_.begin());
   }
-  if (starts_[0] != 0 || starts_[blocks] != delta.kept) refuse("the block starts do not run from 0 to the kept entries");
+  if (starts_[0] != 0 || starts_[blocks] != delta.kept)
+    refuse("the block starts do not run from 0 to the kept entries");
   for (uint64_t b = 0; b < blocks; b++) {
     const uint64_t n = std::min(kBlockElements, elements - b * kBlockElements);
     if (starts_[b + 1] < starts_[b] || starts_[b + 1] - starts_[b] > n) {
@@ -60,8 +62,7 @@ void DeltaDecoder::Apply(uint64_t block, size_t n, void* dst, Scratch& scratch, 
   const auto count = static_cast<size_t>(starts_[block + 1] - starts_[block]);
   if (n == 0) return;
   const TfBackend& backend = ActiveBackend();
-  const uint64_t* bits =
-      delta_.index == IndexCode::kBitmap ? BitmapOf(block, n, scratch, slot) : nullptr;
+  const uint64_t* bits = delta_.index == IndexCode::kBitmap ? BitmapOf(block, n, scratch, slot) : nullptr;
   if (count == 0) return;
   const uint8_t* values =
       ReadAligned(delta_.value, starts_[block] * item_, count * item_, scratch.Get(slot + 1, count * item_));
@@ -87,7 +88,8 @@ void DeltaDecoder::Marks(uint64_t block, size_t n, uint64_t* bits, Scratch& scra
   const auto* positions = reinterpret_cast<const uint16_t*>(
       ReadAligned(delta_.index_bytes, starts_[block] * 2, count * 2, scratch.Get(slot, count * 2 + 8)));
   for (size_t i = 0; i < count; i++) {
-    if (positions[i] >= n || (i > 0 && positions[i] <= positions[i - 1])) Refuse(block, "positions are not ascending inside the block");
+    if (positions[i] >= n || (i > 0 && positions[i] <= positions[i - 1]))
+      Refuse(block, "positions are not ascending inside the block");
     bits[positions[i] / 64] |= uint64_t{1} << (positions[i] % 64);
   }
 }

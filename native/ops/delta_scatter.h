@@ -26,14 +26,16 @@ struct ScatterTensor {
   Region out;
 };
 
-/// Decodes one tensor's delta block by block. PACK_INVALID with the tensor's name for whatever contradicts the format.
+/// Decodes one tensor's delta block by block. PACK_INVALID with the tensor's name for whatever contradicts
+/// the format.
 class DeltaDecoder {
  public:
   /// Reads and checks the block starts.
   DeltaDecoder(const std::string& name, uint64_t elements, Dtype dtype, const DeltaRegions& delta);
   /// Entries before this block, and in it.
   uint64_t Start(uint64_t block) const { return starts_[block]; }
-  /// Overwrites the kept positions of one block: dst holds its `n` elements. Uses scratch slots slot … slot + 1.
+  /// Overwrites the kept positions of one block: dst holds its `n` elements. Uses scratch slots slot … slot
+  /// + 1.
   void Apply(uint64_t block, size_t n, void* dst, Scratch& scratch, size_t slot) const;
   /// The kept positions of one block as marks (⌈n/64⌉ words).
   void Marks(uint64_t block, size_t n, uint64_t* bits, Scratch& scratch, size_t slot) const;

@@ -9,8 +9,8 @@ namespace taskfold {
 namespace {
 
 constexpr uint64_t kAlignment = 8;  // of every stored array
-// A tensor's marks wait in memory until its number of kept entries says which index code is smaller; larger ones go
-// through an unnamed file. 64 MiB of marks are 512 Mi elements.
+// A tensor's marks wait in memory until its number of kept entries says which index code is smaller; larger
+// ones go through an unnamed file. 64 MiB of marks are 512 Mi elements.
 constexpr uint64_t kMaxMarksInMemory = uint64_t{64} << 20;
 
 /// Marks of a whole tensor, written once in order and read once.

@@ -45,8 +45,9 @@ struct EmitResult {
   uint64_t ties = 0;
 };
 
-/// Writes the kept entries of tensor after tensor to `out` from `offset` on: θt's own bits, positions, block starts.
-/// Ties at the threshold go to the lowest positions of the earliest tensors. Same bytes for any thread count.
+/// Writes the kept entries of tensor after tensor to `out` from `offset` on: θt's own bits, positions, block
+/// starts. Ties at the threshold go to the lowest positions of the earliest tensors. Same bytes for any
+/// thread count.
 EmitResult EmitDelta(const std::vector<EmitTensor>& tensors, const EmitOptions& options,
                      const std::shared_ptr<File>& out, uint64_t offset, RunControl& control);
 

@@ -2,12 +2,13 @@
 
 namespace taskfold {
 
-void CheckOperandLength(const std::string& tensor, const char* operand, const Region& region, uint64_t elements,
-                        Dtype dtype) {
+void CheckOperandLength(const std::string& tensor, const char* operand, const Region& region,
+                        uint64_t elements, Dtype dtype) {
   // elements is at most 2^53, so the product fits.
   if (region.length() != elements * ItemSize(dtype)) {
-    throw Error("INVALID_ARGUMENT", tensor + ": " + operand + " has " + std::to_string(region.length()) + " bytes, " +
-                                        std::to_string(elements) + " elements of " + DtypeName(dtype) + " need " +
+    throw Error("INVALID_ARGUMENT", tensor + ": " + operand + " has " + std::to_string(region.length()) +
+                                        " bytes, " + std::to_string(elements) + " elements of " +
+                                        DtypeName(dtype) + " need " +
                                         std::to_string(elements * ItemSize(dtype)))
         .Tensor(tensor)
         .Operand(operand);
@@ -16,7 +17,8 @@ void CheckOperandLength(const std::string& tensor, const char* operand, const Re
 
 void CheckWritable(const std::string& tensor, const char* operand, const File* file) {
   if (!file || file->writable()) return;
-  throw Error("INVALID_ARGUMENT", tensor + ": " + operand + " is " + file->path() + ", which is open for reading only")
+  throw Error("INVALID_ARGUMENT",
+              tensor + ": " + operand + " is " + file->path() + ", which is open for reading only")
       .Tensor(tensor)
       .File(file->path())
       .Operand(operand);
@@ -29,8 +31,8 @@ const uint8_t* ReadAligned(const Region& region, uint64_t offset, size_t length,
   return scratch;
 }
 
-const void* ReadElements(const TfBackend& backend, const Operand& operand, Dtype storage, uint64_t first, size_t n,
-                         Scratch& scratch, size_t slot) {
+const void* ReadElements(const TfBackend& backend, const Operand& operand, Dtype storage, uint64_t first,
+                         size_t n, Scratch& scratch, size_t slot) {
   const size_t item = ItemSize(operand.dtype);
   const uint8_t* raw = ReadAligned(operand.region, first * item, n * item, scratch.Get(slot, n * item));
   if (operand.dtype == storage) return raw;
@@ -41,8 +43,8 @@ const void* ReadElements(const TfBackend& backend, const Operand& operand, Dtype
   return converted;
 }
 
-const float* ReadAsFloat(const TfBackend& backend, const Operand& operand, uint64_t first, size_t n, Scratch& scratch,
-                         size_t slot) {
+const float* ReadAsFloat(const TfBackend& backend, const Operand& operand, uint64_t first, size_t n,
+                         Scratch& scratch, size_t slot) {
   const size_t item = ItemSize(operand.dtype);
   const uint8_t* raw = ReadAligned(operand.region, first * item, n * item, scratch.Get(slot, n * item));
   float* wide = scratch.Array<float>(slot + 1, n);

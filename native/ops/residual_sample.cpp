@@ -8,7 +8,8 @@
 namespace taskfold {
 namespace {
 
-// Entries in one page, and about how many entries are wanted in all: the window then holds about 1 % of the entries.
+// Entries in one page, and about how many entries are wanted in all: the window then holds about 1 % of the
+// entries.
 constexpr uint64_t kPage = 1024;
 constexpr uint64_t kWanted = uint64_t{1} << 19;
 
@@ -76,7 +77,8 @@ void SampleResiduals(const std::vector<MergeTensor>& tensors, float lambda, Sele
   SamplePages(tensors, selection, control,
               [&](const MergeTensor& tensor, uint64_t first, size_t n, Scratch& scratch) -> Page {
                 Page page{tensor.dtype, n, nullptr, ReadTasks(tensor.tasks, tensor.dtype, first, n, scratch)};
-                const void* base = ReadElements(ActiveBackend(), tensor.base, tensor.dtype, first, n, scratch, kBase);
+                const void* base =
+                    ReadElements(ActiveBackend(), tensor.base, tensor.dtype, first, n, scratch, kBase);
                 uint8_t* merged = scratch.Get(kMerged, n * ItemSize(tensor.dtype));
                 ActiveBackend().merge(static_cast<int32_t>(tensor.dtype), n, base, page.tasks.data(),
                                       page.tasks.size(), lambda, merged);
@@ -89,9 +91,10 @@ void SampleResiduals(const std::vector<ResidualTensor>& tensors, Selection& sele
   for (const ResidualTensor& tensor : tensors) CheckResidualTensor(tensor, selection.tasks());
   SamplePages(tensors, selection, control,
               [&](const ResidualTensor& tensor, uint64_t first, size_t n, Scratch& scratch) -> Page {
-                const void* merged = tensor.merged ? ReadElements(ActiveBackend(), {*tensor.merged, tensor.dtype},
-                                                                  tensor.dtype, first, n, scratch, kBase)
-                                                   : nullptr;
+                const void* merged = tensor.merged
+                                         ? ReadElements(ActiveBackend(), {*tensor.merged, tensor.dtype},
+                                                        tensor.dtype, first, n, scratch, kBase)
+                                         : nullptr;
                 return {tensor.dtype, n, merged, ReadTasks(tensor.tasks, tensor.dtype, first, n, scratch)};
               });
 }

@@ -12,8 +12,9 @@ namespace {
 constexpr size_t kPositionsSlot = 8;
 }  // namespace
 
-SelectedEntries SelectEntries(uint64_t elements, Dtype dtype, const Operand& task, const std::optional<Region>& merged,
-                              uint64_t k, bool keep_non_finite, RunControl& control) {
+SelectedEntries SelectEntries(uint64_t elements, Dtype dtype, const Operand& task,
+                              const std::optional<Region>& merged, uint64_t k, bool keep_non_finite,
+                              RunControl& control) {
   control.ThrowIfCancelled();
   const TfBackend& backend = ActiveBackend();
   const std::string name = "values";
@@ -54,7 +55,8 @@ SelectedEntries SelectEntries(uint64_t elements, Dtype dtype, const Operand& tas
     if (kept > k) break;
     ParallelFor(count, control.threads(), [&](size_t b, unsigned) {
       const MarkedBlock& block = blocks[b];
-      backend.gather(item, block.elements, block.bits, block.values, selected.values.data() + starts[b] * item);
+      backend.gather(item, block.elements, block.bits, block.values,
+                     selected.values.data() + starts[b] * item);
       auto* within = buffers[b].Array<uint16_t>(kPositionsSlot, kBlockElements);
       const size_t found = backend.positions(block.elements, block.bits, within);
       const uint64_t origin = (first + b) * kBlockElements;
@@ -78,8 +80,9 @@ void ScatterEntries(uint8_t* target, uint64_t items, size_t item_size, const std
                     const uint8_t* values) {
   for (size_t i = 0; i < positions.size(); i++) {
     if (positions[i] >= items) {
-      throw Error("INVALID_ARGUMENT", "positions[" + std::to_string(i) + "] is " + std::to_string(positions[i]) +
-                                          ", the target has " + std::to_string(items) + " items")
+      throw Error("INVALID_ARGUMENT", "positions[" + std::to_string(i) + "] is " +
+                                          std::to_string(positions[i]) + ", the target has " +
+                                          std::to_string(items) + " items")
           .Index(static_cast<int64_t>(i));
     }
   }

@@ -21,9 +21,11 @@ struct SelectedEntries {
   std::vector<uint8_t> values;
 };
 
-/// The k entries of largest |task − merged| (or |task|) of one tensor, in memory. Ties go to the lower position.
-SelectedEntries SelectEntries(uint64_t elements, Dtype dtype, const Operand& task, const std::optional<Region>& merged,
-                              uint64_t k, bool keep_non_finite, RunControl& control);
+/// The k entries of largest |task − merged| (or |task|) of one tensor, in memory. Ties go to the lower
+/// position.
+SelectedEntries SelectEntries(uint64_t elements, Dtype dtype, const Operand& task,
+                              const std::optional<Region>& merged, uint64_t k, bool keep_non_finite,
+                              RunControl& control);
 
 /// target[positions[i]] = values[i]; INVALID_ARGUMENT for a position that is not below target's item count.
 void ScatterEntries(uint8_t* target, uint64_t items, size_t item_size, const std::vector<uint64_t>& positions,

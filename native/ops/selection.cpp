@@ -19,7 +19,8 @@ uint32_t BinsFor(size_t tasks) {
 
 }  // namespace
 
-Selection::Selection(const std::vector<Goal>& goals) : tasks_(goals.size()), max_bins_(BinsFor(goals.size())) {
+Selection::Selection(const std::vector<Goal>& goals)
+    : tasks_(goals.size()), max_bins_(BinsFor(goals.size())) {
   for (size_t t = 0; t < goals.size(); t++) {
     Task& task = tasks_[t];
     task.goal = goals[t];
@@ -152,7 +153,8 @@ bool Selection::Advance() {
 std::vector<Threshold> Selection::Thresholds() const {
   std::vector<Threshold> thresholds;
   for (const Task& task : tasks_) {
-    if (!task.done) throw Error("INVALID_ARGUMENT", "the thresholds are not known yet: another pass is needed");
+    if (!task.done)
+      throw Error("INVALID_ARGUMENT", "the thresholds are not known yet: another pass is needed");
     thresholds.push_back(task.threshold);
   }
   return thresholds;

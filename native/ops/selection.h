@@ -18,10 +18,11 @@ struct Threshold {
 
 /// Exact k-th largest key of each task over any number of tensors, by counting.
 ///
-/// Every full pass counts the keys above a window of the key space and, per bin, those inside it. advance() finds the bin
-/// of the k-th key and narrows the window to it until a bin is one key wide. A sample, if given, makes the first window
-/// narrow, so that one pass is enough as a rule; a misleading sample only costs passes. (A radix select whose first digit
-/// is guessed.) Counting is safe from many threads; the result does not depend on their order.
+/// Every full pass counts the keys above a window of the key space and, per bin, those inside it. advance()
+/// finds the bin of the k-th key and narrows the window to it until a bin is one key wide. A sample, if
+/// given, makes the first window narrow, so that one pass is enough as a rule; a misleading sample only costs
+/// passes. (A radix select whose first digit is guessed.) Counting is safe from many threads; the result does
+/// not depend on their order.
 class Selection {
  public:
   static constexpr uint32_t kSampleShift = 14;

@@ -11,7 +11,8 @@
 namespace taskfold {
 namespace {
 
-// A leaf is merged in pieces of this many bytes, so that base, tasks and θ* of a piece stay in the second-level cache.
+// A leaf is merged in pieces of this many bytes, so that base, tasks and θ* of a piece stay in the
+// second-level cache.
 constexpr size_t kPieceBytes = 65536;
 // Residuals are tallied in runs whose θ* and keys stay in the first-level cache.
 constexpr size_t kTallyRun = 4096;
@@ -33,15 +34,18 @@ struct PieceInputs {
 };
 
 /// Without a selection: a NaN of any operand makes θ* NaN.
-void RefuseNaN(const TfBackend& backend, const MergeTensor& tensor, size_t n, uint64_t first, const PieceInputs& inputs,
-               const void* merged, Scratch& scratch) {
+void RefuseNaN(const TfBackend& backend, const MergeTensor& tensor, size_t n, uint64_t first,
+               const PieceInputs& inputs, const void* merged, Scratch& scratch) {
   TfTally tally;
   tally.keys = scratch.Array<uint32_t>(kKeys, 1);
   backend.tally(static_cast<int32_t>(tensor.dtype), n, nullptr, merged, {kKeyEnd, kKeyEnd}, &tally);
   if (!tally.has_nan) return;
-  // Which of the operands: the first whose own values, or whose difference to θ*, are NaN at the lowest index.
+  // Which of the operands: the first whose own values, or whose difference to θ*, are NaN at the lowest
+  // index.
   for (size_t i = 0; i < n; i++) {
-    const auto at = [&](const void* bytes) { return static_cast<const uint8_t*>(bytes) + i * ItemSize(tensor.dtype); };
+    const auto at = [&](const void* bytes) {
+      return static_cast<const uint8_t*>(bytes) + i * ItemSize(tensor.dtype);
+    };
     float value;
     backend.widen(static_cast<int32_t>(tensor.dtype), 1, at(merged), &value);
     if (!std::isnan(value)) continue;
@@ -51,7 +55,8 @@ void RefuseNaN(const TfBackend& backend, const MergeTensor& tensor, size_t n, ui
       if (std::isnan(value)) task = t;
     }
     const void* task_values = inputs.tasks.empty() ? merged : inputs.tasks[task];
-    ThrowNonFinite(tensor.name, task, tensor.dtype, first + i, 1, at(merged), at(task_values), at(inputs.base));
+    ThrowNonFinite(tensor.name, task, tensor.dtype, first + i, 1, at(merged), at(task_values),
+                   at(inputs.base));
   }
 }
 
@@ -61,8 +66,8 @@ const uint8_t* At(const void* bytes, size_t element, size_t item) {
 
 /// Tallies one piece of one task into the selection.
 void CountPiece(const TfBackend& backend, const std::string& name, Dtype dtype, size_t n, uint64_t first,
-                const void* base, const void* merged, const void* task_values, size_t task, bool keep_non_finite,
-                Selection& selection, Scratch& scratch) {
+                const void* base, const void* merged, const void* task_values, size_t task,
+                bool keep_non_finite, Selection& selection, Scratch& scratch) {
   const size_t item = ItemSize(dtype);
   const TfWindow window = selection.Window(task);
   TfTally tally;
@@ -84,8 +89,8 @@ void CountPiece(const TfBackend& backend, const std::string& name, Dtype dtype, 
 void CheckMergeTensor(const MergeTensor& tensor, size_t tasks) {
   CheckOperandLength(tensor.name, "base", tensor.base.region, tensor.elements, tensor.base.dtype);
   if (tensor.tasks.size() != tasks) {
-    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) + " tasks, expected " +
-                                        std::to_string(tasks))
+    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) +
+                                        " tasks, expected " + std::to_string(tasks))
         .Tensor(tensor.name);
   }
   for (const Operand& task : tensor.tasks) {
@@ -99,8 +104,8 @@ void CheckMergeTensor(const MergeTensor& tensor, size_t tasks) {
 void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks) {
   if (tensor.merged) CheckOperandLength(tensor.name, "merged", *tensor.merged, tensor.elements, tensor.dtype);
   if (tensor.tasks.size() != tasks) {
-    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) + " tasks, expected " +
-                                        std::to_string(tasks))
+    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) +
+                                        " tasks, expected " + std::to_string(tasks))
         .Tensor(tensor.name);
   }
   for (const Operand& task : tensor.tasks) {
@@ -108,8 +113,8 @@ void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks) {
   }
 }
 
-void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first, size_t n, const void* merged,
-                    const void* task_values, const void* base) {
+void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first, size_t n,
+                    const void* merged, const void* task_values, const void* base) {
   VisitDtype(dtype, [&]<Dtype kDtype>() {
     using Raw = typename Storage<kDtype>::Raw;
     const auto value = [&](const void* bytes, size_t i) {
@@ -158,12 +163,12 @@ LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptio
     const size_t n = std::min(kPieceBytes / item, count - done);
     inputs.Read(backend, tensor, first + done, n, scratch);
     uint8_t* merged = out + done * item;
-    backend.merge(static_cast<int32_t>(tensor.dtype), n, inputs.base, inputs.tasks.data(), inputs.tasks.size(),
-                  options.lambda, merged);
+    backend.merge(static_cast<int32_t>(tensor.dtype), n, inputs.base, inputs.tasks.data(),
+                  inputs.tasks.size(), options.lambda, merged);
     if (options.selection) {
       for (size_t t = 0; t < inputs.tasks.size(); t++) {
-        CountPiece(backend, tensor.name, tensor.dtype, n, first + done, inputs.base, merged, inputs.tasks[t], t,
-                   options.keep_non_finite, *options.selection, scratch);
+        CountPiece(backend, tensor.name, tensor.dtype, n, first + done, inputs.base, merged, inputs.tasks[t],
+                   t, options.keep_non_finite, *options.selection, scratch);
       }
     } else if (!options.keep_non_finite) {
       RefuseNaN(backend, tensor, n, first + done, inputs, merged, scratch);
@@ -230,14 +235,14 @@ void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selec
     const uint64_t first = piece * TF_MAX_PIECE;
     const auto n = static_cast<size_t>(std::min<uint64_t>(TF_MAX_PIECE, tensor.elements - first));
     NamingTensor(tensor.name, [&] {
-      const void* merged =
-          tensor.merged ? ReadElements(backend, {*tensor.merged, tensor.dtype}, tensor.dtype, first, n, scratch, kBase)
-                        : nullptr;
+      const void* merged = tensor.merged ? ReadElements(backend, {*tensor.merged, tensor.dtype}, tensor.dtype,
+                                                        first, n, scratch, kBase)
+                                         : nullptr;
       for (size_t t = 0; t < tensor.tasks.size(); t++) {
         if (!selection.Active(t)) continue;
         const void* task = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks);
-        CountPiece(backend, tensor.name, tensor.dtype, n, first, nullptr, merged, task, t, keep_non_finite, selection,
-                   scratch);
+        CountPiece(backend, tensor.name, tensor.dtype, n, first, nullptr, merged, task, t, keep_non_finite,
+                   selection, scratch);
       }
     });
     control.AddProgress(n * ItemSize(tensor.dtype) * (1 + tensor.tasks.size()));

@@ -32,13 +32,15 @@ struct MergeFingerprints {
   std::vector<std::string> merged, base;
 };
 
-/// θ* = round(fma(λ, Σt(θt − θ0), θ0)), one rounding per addition, in task order (arXiv 2310.01886, eq. of task
-/// arithmetic; design.md section 1), with fingerprints of what was stored and of the base. Same bits for any thread count.
+/// θ* = round(fma(λ, Σt(θt − θ0), θ0)), one rounding per addition, in task order (arXiv 2310.01886, eq. of
+/// task arithmetic; design.md section 1), with fingerprints of what was stored and of the base. Same bits for
+/// any thread count.
 MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const MergeOptions& options,
                                RunControl& control);
 
 /// Chooses the selection's first windows from pages spread over all tensors.
-void SampleResiduals(const std::vector<MergeTensor>& tensors, float lambda, Selection& selection, RunControl& control);
+void SampleResiduals(const std::vector<MergeTensor>& tensors, float lambda, Selection& selection,
+                     RunControl& control);
 
 /// A residual to rank: u = task − merged, or the task's values themselves without `merged`.
 struct ResidualTensor {
@@ -52,7 +54,8 @@ struct ResidualTensor {
 /// The same for residuals against a stored θ*.
 void SampleResiduals(const std::vector<ResidualTensor>& tensors, Selection& selection, RunControl& control);
 
-/// INVALID_ARGUMENT unless every operand has the tensor's length and there are as many tasks as the selection has.
+/// INVALID_ARGUMENT unless every operand has the tensor's length and there are as many tasks as the selection
+/// has.
 void CheckMergeTensor(const MergeTensor& tensor, size_t tasks);
 void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks);
 
@@ -64,7 +67,7 @@ void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selec
 constexpr size_t kOnlyTask = ~size_t{0};
 
 /// NON_FINITE that names tensor, operand and lowest index of a NaN in u among elements [first, first + n).
-[[noreturn]] void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first, size_t n,
-                                 const void* merged, const void* task_values, const void* base);
+[[noreturn]] void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first,
+                                 size_t n, const void* merged, const void* task_values, const void* base);
 
 }  // namespace taskfold

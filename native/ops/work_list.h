@@ -16,7 +16,8 @@ class WorkList {
   size_t Count(size_t entry) const { return static_cast<size_t>(ends_[entry]) - First(entry); }
   /// (entry, piece within the entry) of an item.
   std::pair<size_t, uint64_t> Find(size_t item) const {
-    const auto entry = static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), item) - ends_.begin());
+    const auto entry =
+        static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), item) - ends_.begin());
     return {entry, item - First(entry)};
   }
 

@@ -4,14 +4,14 @@
 #include <string>
 
 // The smallest test kit: a failed check prints where and what, and ends the program with 1.
-#define CHECK(condition, ...)                                                      \
-  do {                                                                             \
-    if (!(condition)) {                                                            \
-      std::fprintf(stderr, "%s:%d: %s failed: ", __FILE__, __LINE__, #condition);  \
-      std::fprintf(stderr, __VA_ARGS__);                                           \
-      std::fprintf(stderr, "\n");                                                  \
-      std::exit(1);                                                                \
-    }                                                                              \
+#define CHECK(condition, ...)                                                     \
+  do {                                                                            \
+    if (!(condition)) {                                                           \
+      std::fprintf(stderr, "%s:%d: %s failed: ", __FILE__, __LINE__, #condition); \
+      std::fprintf(stderr, __VA_ARGS__);                                          \
+      std::fprintf(stderr, "\n");                                                 \
+      std::exit(1);                                                               \
+    }                                                                             \
   } while (0)
 
 /// xorshift: the same numbers everywhere.

@@ -1,5 +1,5 @@
-// The engine without JavaScript, for the sanitizers: merge, select, emit, scatter and compare through files and memory,
-// damaged deltas, cancellation and errors from many threads.
+// The engine without JavaScript, for the sanitizers: merge, select, emit, scatter and compare through files
+// and memory, damaged deltas, cancellation and errors from many threads.
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,7 +48,8 @@ std::vector<float> RandomValues(size_t n, Random& random) {
 
 void RoundTrip(size_t n, double density, unsigned threads, IndexCode index, Random& random) {
   RunControl control(nullptr, threads);
-  std::vector<float> base = RandomValues(n, random), task = RandomValues(n, random), other = RandomValues(n, random);
+  std::vector<float> base = RandomValues(n, random), task = RandomValues(n, random),
+                     other = RandomValues(n, random);
   std::vector<float> merged(n), restored(n, 7);
   const auto k = static_cast<uint64_t>(density * static_cast<double>(n) + 0.5);
   Selection selection({{k, n}, {k, n}});
@@ -75,20 +76,19 @@ void RoundTrip(size_t n, double density, unsigned threads, IndexCode index, Rand
   for (size_t i = 0; i < k; i++) expected[order[i]] = task[order[i]];
 
   const std::shared_ptr<File> file = File::OpenTemporaryBeside("/tmp/taskfold-engine-test");
-  const EmitResult emitted =
-      EmitDelta({{"w", n, Dtype::kF32, {Memory(task), Dtype::kF32}, Memory(merged)}},
-                {selection.Thresholds()[0], index, false}, file, 64, control);
+  const EmitResult emitted = EmitDelta({{"w", n, Dtype::kF32, {Memory(task), Dtype::kF32}, Memory(merged)}},
+                                       {selection.Thresholds()[0], index, false}, file, 64, control);
   const EmittedTensor& stored = emitted.tensors[0];
   CHECK(stored.kept == k, "kept %llu of k %llu", static_cast<unsigned long long>(stored.kept),
         static_cast<unsigned long long>(k));
   std::optional<DeltaRegions> delta;
   if (stored.kept > 0) {
-    delta = DeltaRegions{stored.kept, stored.index, Range(file, stored.blocks), Range(file, stored.index_bytes),
-                         Range(file, stored.value)};
+    delta = DeltaRegions{stored.kept, stored.index, Range(file, stored.blocks),
+                         Range(file, stored.index_bytes), Range(file, stored.value)};
   }
   ScatterTensors({{"w", n, Dtype::kF32, Memory(merged), delta, Memory(restored)}}, control);
-  CHECK(n == 0 || memcmp(restored.data(), expected.data(), n * 4) == 0, "n %zu density %f threads %u", n, density,
-        threads);
+  CHECK(n == 0 || memcmp(restored.data(), expected.data(), n * 4) == 0, "n %zu density %f threads %u", n,
+        density, threads);
   const auto difference =
       CompareTensors({{"w", n, Dtype::kF32, Memory(merged), delta, {Memory(task), Dtype::kF32}}}, control)[0];
   CHECK(difference.kept_differing == 0, "kept entries are the task's own");
@@ -157,14 +157,16 @@ void ErrorsAndCancel() {
     MergeTensors(tensors, {0.5f, nullptr, false}, control);
     CHECK(false, "no error");
   } catch (const Error& error) {
-    CHECK(error.code() == "NON_FINITE" && error.index() == 123456 && error.operand() == "0", "%s", error.what());
+    CHECK(error.code() == "NON_FINITE" && error.index() == 123456 && error.operand() == "0", "%s",
+          error.what());
   }
   flag->cancelled = true;
   ExpectError("CANCELLED", [&] { MergeTensors(tensors, {0.5f, nullptr, true}, control); });
   RunControl free(nullptr, 2);
   const std::shared_ptr<File> file = File::OpenTemporaryBeside("/tmp/taskfold-engine-test");
   ExpectError("FILE_TRUNCATED", [&] {
-    CopyRegions({{"w", Region::OfFile(file, 0, 4000), Region::OfMemory(reinterpret_cast<uint8_t*>(base.data()), 4000)}},
+    CopyRegions({{"w", Region::OfFile(file, 0, 4000),
+                  Region::OfMemory(reinterpret_cast<uint8_t*>(base.data()), 4000)}},
                 free);
   });
   ExpectError("NOT_FOUND", [] { File::Open("/nowhere/at/all", File::Mode::kRead); });

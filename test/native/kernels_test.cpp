@@ -1,5 +1,5 @@
-// Every SIMD target of this machine against the scalar meaning in core/, over random bit patterns: all dtypes, NaN,
-// infinities, subnormals and odd lengths included.
+// Every SIMD target of this machine against the scalar meaning in core/, over random bit patterns: all
+// dtypes, NaN, infinities, subnormals and odd lengths included.
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -45,8 +45,8 @@ void CheckConversions(const TfBackend& backend, Random& random) {
     std::vector<Raw> narrow(n);
     backend.narrow(static_cast<int32_t>(kDtype), n, any.data(), narrow.data());
     for (size_t i = 0; i < n; i++) {
-      CHECK(narrow[i] == Storage<kDtype>::Round(any[i]), "%s narrow %s of %08x: %x, expected %x", backend.name,
-            DtypeName(kDtype), FloatBits(any[i]), static_cast<unsigned>(narrow[i]),
+      CHECK(narrow[i] == Storage<kDtype>::Round(any[i]), "%s narrow %s of %08x: %x, expected %x",
+            backend.name, DtypeName(kDtype), FloatBits(any[i]), static_cast<unsigned>(narrow[i]),
             static_cast<unsigned>(Storage<kDtype>::Round(any[i])));
     }
   }
@@ -64,14 +64,15 @@ void CheckMerge(const TfBackend& backend, Random& random) {
     for (const auto& task : tasks) pointers.push_back(task.data());
     std::vector<Raw> out(n);
     const float lambda = 0.3f;
-    backend.merge(static_cast<int32_t>(kDtype), n, base.data(), pointers.data(), task_count, lambda, out.data());
+    backend.merge(static_cast<int32_t>(kDtype), n, base.data(), pointers.data(), task_count, lambda,
+                  out.data());
     for (size_t i = 0; i < n; i++) {
       const float b = Storage<kDtype>::Widen(base[i]);
       float sum = 0;
       for (const auto& task : tasks) sum += Storage<kDtype>::Widen(task[i]) - b;
       const Raw expected = Storage<kDtype>::Round(std::fma(lambda, sum, b));
-      CHECK(out[i] == expected, "%s merge %s [%zu of %zu]: %x, expected %x", backend.name, DtypeName(kDtype), i, n,
-            static_cast<unsigned>(out[i]), static_cast<unsigned>(expected));
+      CHECK(out[i] == expected, "%s merge %s [%zu of %zu]: %x, expected %x", backend.name, DtypeName(kDtype),
+            i, n, static_cast<unsigned>(out[i]), static_cast<unsigned>(expected));
     }
   }
 }
@@ -106,12 +107,13 @@ void CheckSelect(const TfBackend& backend, Random& random) {
     for (size_t i = 0; i < n; i++) {
       if (keys[i] >= window.end) above++;
       if (keys[i] >= window.low && keys[i] < window.end) {
-        CHECK(next < tally.inside && inside[next] == keys[i], "%s tally %s: key %u", backend.name, DtypeName(kDtype),
-              next);
+        CHECK(next < tally.inside && inside[next] == keys[i], "%s tally %s: key %u", backend.name,
+              DtypeName(kDtype), next);
         next++;
       }
       const bool marked = bits[i / 64] >> (i % 64) & 1;
-      CHECK(marked == (keys[i] >= threshold), "%s mark %s [%zu of %zu]", backend.name, DtypeName(kDtype), i, n);
+      CHECK(marked == (keys[i] >= threshold), "%s mark %s [%zu of %zu]", backend.name, DtypeName(kDtype), i,
+            n);
       if (marked) kept.push_back(task[i]);
       at_least += keys[i] >= threshold;
       equal += keys[i] == threshold;
@@ -125,7 +127,8 @@ void CheckSelect(const TfBackend& backend, Random& random) {
     std::vector<uint16_t> positions(n + 1);
     CHECK(backend.positions(n, bits.data(), positions.data()) == kept.size(), "positions");
     std::vector<Raw> by_position(merged), by_bitmap(merged);
-    CHECK(backend.scatter_u16(sizeof(Raw), n, by_position.data(), positions.data(), kept.data(), kept.size()), "scatter");
+    CHECK(backend.scatter_u16(sizeof(Raw), n, by_position.data(), positions.data(), kept.data(), kept.size()),
+          "scatter");
     backend.scatter_bitmap(sizeof(Raw), n, by_bitmap.data(), bits.data(), kept.data());
     for (size_t i = 0; i < n; i++) {
       const Raw expected = (bits[i / 64] >> (i % 64) & 1) ? task[i] : merged[i];
@@ -167,7 +170,8 @@ void CheckRoundTrip() {
     // f32 holds the midpoint of two neighbours exactly: it goes to the even one.
     const Raw middle = Storage<kDtype>::Round(static_cast<float>((static_cast<double>(value) + below) / 2));
     const auto even = static_cast<Raw>(raw % 2 == 0 ? raw : raw - 1);
-    CHECK(middle == even, "%s midpoint below %x went to %x", DtypeName(kDtype), raw, static_cast<unsigned>(middle));
+    CHECK(middle == even, "%s midpoint below %x went to %x", DtypeName(kDtype), raw,
+          static_cast<unsigned>(middle));
   }
 }
 

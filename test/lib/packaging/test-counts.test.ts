@@ -32,6 +32,12 @@ test('adds up ava and native tests', (t) => {
   t.is(count(1, '  1 test passed\n  1 uncaught exception\n'), '1 passed, 1 failed\n')
 })
 
+test('reads the list where the summary names failures only, and crashed test files', (t) => {
+  const log =
+    '  ✔ a › one\n  ✘ [fail]: a › two\n  ✔ b › three (2s)\n  ✘ test/c.test.ts exited due to SIGSEGV\n  ─\n\n  1 test failed\n'
+  t.is(count(1, log), '2 passed, 2 failed\n')
+})
+
 test('a failure that no test counted still counts', (t) => {
   t.is(count(1, '  5 tests passed\n', 'c++: fatal error\n'), '5 passed, 1 failed\n')
   t.is(count(1, ''), '0 passed, 1 failed\n')
