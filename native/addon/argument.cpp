@@ -140,6 +140,9 @@ Region ReadRegion(Napi::Env env, Napi::Value value, const char* what, Pins* pins
     if (array.TypedArrayType() != napi_uint8_array)
       throw Wrong(env, what, "a Uint8Array or a file's byte range");
     auto bytes = value.As<Napi::Uint8Array>();
+    if (bytes.ArrayBuffer().Get("resizable").ToBoolean()) {
+      throw Wrong(env, what, "memory of a fixed size (this ArrayBuffer is resizable)");
+    }
     pins->push_back(Napi::Persistent(value.As<Napi::Object>()));
     return Region::OfMemory(bytes.Data(), bytes.ByteLength());
   }

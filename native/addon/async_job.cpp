@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "addon/argument.h"
@@ -34,7 +35,12 @@ class JobState {
     }
     // Hooks run last in, first out: this one joins the thread before Node takes the channel away.
     napi_add_env_cleanup_hook(env, &JobState::EnvironmentEnds, this);
-    thread_ = std::thread([this] { Run(); });
+    try {
+      thread_ = std::thread([this] { Run(); });
+    } catch (const std::system_error& error) {
+      failure_.emplace("OUT_OF_MEMORY", std::string("cannot start a thread: ") + error.what());
+      Send(new Message{true, 0});
+    }
     return promise;
   }
 
@@ -50,7 +56,7 @@ class JobState {
   static void EnvironmentEnds(void* data) {
     const std::unique_ptr<JobState> job(static_cast<JobState*>(data));
     job->control_.Stop();
-    job->thread_.join();
+    if (job->thread_.joinable()) job->thread_.join();
     napi_release_threadsafe_function(job->channel_, napi_tsfn_abort);
     job->environment_ended_ = true;
   }
@@ -105,7 +111,7 @@ class JobState {
   }
 
   void Finish(Napi::Env env) {
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     const std::unique_ptr<JobState> self(this);
     napi_remove_env_cleanup_hook(env, &JobState::EnvironmentEnds, this);
     napi_release_threadsafe_function(channel_, napi_tsfn_release);

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "addon/argument.h"
 #include "addon/async_job.h"
 #include "addon/bindings.h"
@@ -8,38 +10,66 @@
 namespace taskfold {
 namespace {
 
-Napi::Value PositionArray(Napi::Env env, const SelectedEntries& selected) {
-  if (selected.wide_positions.empty()) {
-    Napi::Uint32Array array = Napi::Uint32Array::New(env, selected.positions.size());
-    std::copy(selected.positions.begin(), selected.positions.end(), array.Data());
-    return array;
-  }
-  Napi::Float64Array array = Napi::Float64Array::New(env, selected.wide_positions.size());
-  std::copy(selected.wide_positions.begin(), selected.wide_positions.end(), array.Data());
-  return array;
+/// Gives a vector's memory to JavaScript without copying it, where the runtime allows that.
+template <class T>
+Napi::Buffer<uint8_t> HandOver(Napi::Env env, std::vector<T>&& values) {
+  auto* owned = new std::vector<T>(std::move(values));
+  return Napi::Buffer<uint8_t>::NewOrCopy(
+      env, reinterpret_cast<uint8_t*>(owned->data()), owned->size() * sizeof(T),
+      [](Napi::Env, uint8_t*, std::vector<T>* memory) { delete memory; }, owned);
 }
 
-std::vector<uint64_t> ReadPositions(Napi::Object job) {
-  const Napi::Value value = job.Get("positions");
-  std::vector<uint64_t> positions;
-  if (value.IsTypedArray()) {
-    const auto type = value.As<Napi::TypedArray>().TypedArrayType();
-    if (type == napi_uint32_array) {
-      const auto array = value.As<Napi::Uint32Array>();
-      positions.assign(array.Data(), array.Data() + array.ElementLength());
-      return positions;
-    }
-    if (type == napi_float64_array) {
-      const auto array = value.As<Napi::Float64Array>();
-      for (size_t i = 0; i < array.ElementLength(); i++) {
-        const double position = array.Data()[i];
-        if (!(position >= 0 && position < 9007199254740992.0 &&
-              position == static_cast<double>(static_cast<uint64_t>(position)))) {
-          throw ArgumentError(job.Env(), "positions[" + std::to_string(i) + "] is not a whole number");
-        }
-        positions.push_back(static_cast<uint64_t>(position));
+Napi::Value PositionArray(Napi::Env env, SelectedEntries& selected) {
+  if (selected.wide_positions.empty()) {
+    const size_t count = selected.positions.size();
+    if (count == 0) return Napi::Uint32Array::New(env, 0);
+    const auto bytes = HandOver(env, std::move(selected.positions));
+    return Napi::Uint32Array::New(env, count, bytes.ArrayBuffer(), bytes.ByteOffset());
+  }
+  const size_t count = selected.wide_positions.size();
+  const auto bytes = HandOver(env, std::move(selected.wide_positions));
+  return Napi::Float64Array::New(env, count, bytes.ArrayBuffer(), bytes.ByteOffset());
+}
+
+/// Positions as JavaScript has them; copied and checked by the job, because the caller may change them
+/// meanwhile.
+struct PositionSource {
+  const uint32_t* narrow = nullptr;
+  const double* wide = nullptr;
+  size_t count = 0;
+
+  std::vector<uint64_t> Copy() const {
+    std::vector<uint64_t> positions(count);
+    for (size_t i = 0; i < count; i++) {
+      if (narrow) {
+        positions[i] = narrow[i];
+        continue;
       }
-      return positions;
+      const double position = wide[i];
+      if (!(position >= 0 && position < 9007199254740992.0 && position == std::floor(position))) {
+        throw Error("INVALID_ARGUMENT", "positions[" + std::to_string(i) + "] is not a whole number")
+            .Index(static_cast<int64_t>(i));
+      }
+      positions[i] = static_cast<uint64_t>(position);
+    }
+    return positions;
+  }
+};
+
+PositionSource ReadPositions(Napi::Object job, Pins* pins) {
+  const Napi::Value value = job.Get("positions");
+  PositionSource source;
+  if (value.IsTypedArray()) {
+    auto array = value.As<Napi::TypedArray>();
+    source.count = array.ElementLength();
+    pins->push_back(Napi::Persistent(value.As<Napi::Object>()));
+    if (array.TypedArrayType() == napi_uint32_array) {
+      source.narrow = value.As<Napi::Uint32Array>().Data();
+      return source;
+    }
+    if (array.TypedArrayType() == napi_float64_array) {
+      source.wide = value.As<Napi::Float64Array>().Data();
+      return source;
     }
   }
   throw ArgumentError(job.Env(), "expected positions to be a Uint32Array or a Float64Array");
@@ -65,8 +95,7 @@ Napi::Value BindSelectEntries(const Napi::CallbackInfo& info) {
         threshold.Set("ties", static_cast<double>(selected.threshold.ties));
         const Napi::Object result = Napi::Object::New(env);
         result.Set("positions", PositionArray(env, selected));
-        result.Set("values",
-                   Napi::Buffer<uint8_t>::Copy(env, selected.values.data(), selected.values.size()));
+        result.Set("values", HandOver(env, std::move(selected.values)));
         result.Set("threshold", threshold);
         return result;
       });
@@ -90,11 +119,11 @@ Napi::Value BindScatterEntries(const Napi::CallbackInfo& info) {
                         "expected one value for each of " + std::to_string(positions.size()) + " positions");
   }
   if (target.length() % item_size != 0) throw ArgumentError(env, "expected target to hold whole items");
-  return StartVoidJob(env, info[1], std::move(pins),
-                      [target, values, item_size, positions = std::move(positions)](RunControl&) {
-                        ScatterEntries(target.memory(), target.length() / item_size, item_size, positions,
-                                       values.memory());
-                      });
+  return StartVoidJob(env, info[1], std::move(pins), [=](RunControl& control) {
+    control.ThrowIfCancelled();
+    ScatterEntries(target.memory(), target.length() / item_size, item_size, positions.Copy(),
+                   values.memory());
+  });
 }
 
 }  // namespace taskfold

@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -66,7 +67,11 @@ class Pool {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       while (threads_ < std::min(batch.helpers_wanted, kMaxThreads - 1)) {
-        std::thread([this] { Serve(); }).detach();
+        try {
+          std::thread([this] { Serve(); }).detach();
+        } catch (const std::system_error&) {
+          break;  // a container's limit: go on with the threads there are
+        }
         threads_++;
       }
       batches_.push_back(&batch);

@@ -2,8 +2,8 @@
 
 #include "backend/registry.h"
 #include "core/thread_pool.h"
+#include "ops/non_finite.h"
 #include "ops/operand_reader.h"
-#include "ops/task_vector.h"
 
 namespace taskfold {
 namespace {
@@ -61,7 +61,8 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
     backend.mark(static_cast<int32_t>(source_.dtype), n, merged_of[b], block.values, threshold.key,
                  block.bits, &block.marks);
     if (block.marks.has_nan && !keep_non_finite_) {
-      ThrowNonFinite(*source_.name, kOnlyTask, source_.dtype, first, n, merged_of[b], block.values, nullptr);
+      ThrowNonFinite(*source_.name, source_.dtype, first, n,
+                     {nullptr, merged_of[b], {&block.values, 1}, kOnlyTask});
     }
     control.AddProgress(n * ItemSize(source_.dtype) * (source_.merged ? 2 : 1));
   });

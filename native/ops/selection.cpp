@@ -21,6 +21,10 @@ uint32_t BinsFor(size_t tasks) {
 
 Selection::Selection(const std::vector<Goal>& goals)
     : tasks_(goals.size()), max_bins_(BinsFor(goals.size())) {
+  if (goals.size() > kMaxTasks) {
+    throw Error("INVALID_ARGUMENT", std::to_string(goals.size()) + " tasks; at most " +
+                                        std::to_string(kMaxTasks) + " are possible");
+  }
   for (size_t t = 0; t < goals.size(); t++) {
     Task& task = tasks_[t];
     task.goal = goals[t];

@@ -25,6 +25,8 @@ struct Threshold {
 /// not depend on their order.
 class Selection {
  public:
+  /// Far above any real family: keeps a typo or a damaged snapshot from asking for memory.
+  static constexpr size_t kMaxTasks = 4096;
   static constexpr uint32_t kSampleShift = 14;
   static constexpr uint32_t kSampleBins = (kKeyEnd >> kSampleShift) + 1;
 

@@ -8,8 +8,6 @@ namespace taskfold {
 namespace {
 
 constexpr char kMagic[8] = {'T', 'F', 'S', 'E', 'L', '0', '0', '1'};
-// Far above any real family; keeps a damaged snapshot from asking for memory.
-constexpr uint64_t kMaxTasks = 4096;
 
 void Put(std::vector<uint8_t>& bytes, uint64_t value) {
   while (value >= 0x80) {
@@ -73,7 +71,7 @@ std::unique_ptr<Selection> Selection::Restore(const uint8_t* bytes, size_t lengt
   }
   constexpr uint64_t kAny = ~uint64_t{0};
   Reader reader(bytes + sizeof kMagic, length - sizeof kMagic);
-  const uint64_t tasks = reader.Take(kMaxTasks);
+  const uint64_t tasks = reader.Take(Selection::kMaxTasks);
   std::unique_ptr<Selection> selection(new Selection(std::vector<Goal>(tasks)));
   for (Task& task : selection->tasks_) {
     task.goal.k = reader.Take(kAny);

@@ -1,10 +1,9 @@
 #include "ops/task_vector.h"
 
-#include <cmath>
-
 #include "backend/registry.h"
 #include "core/thread_pool.h"
 #include "ops/fingerprint.h"
+#include "ops/non_finite.h"
 #include "ops/operand_reader.h"
 #include "ops/work_list.h"
 
@@ -33,41 +32,23 @@ struct PieceInputs {
   }
 };
 
+const uint8_t* At(const void* bytes, size_t element, size_t item) {
+  return static_cast<const uint8_t*>(bytes) + element * item;
+}
+
 /// Without a selection: a NaN of any operand makes θ* NaN.
 void RefuseNaN(const TfBackend& backend, const MergeTensor& tensor, size_t n, uint64_t first,
                const PieceInputs& inputs, const void* merged, Scratch& scratch) {
   TfTally tally;
   tally.keys = scratch.Array<uint32_t>(kKeys, 1);
   backend.tally(static_cast<int32_t>(tensor.dtype), n, nullptr, merged, {kKeyEnd, kKeyEnd}, &tally);
-  if (!tally.has_nan) return;
-  // Which of the operands: the first whose own values, or whose difference to θ*, are NaN at the lowest
-  // index.
-  for (size_t i = 0; i < n; i++) {
-    const auto at = [&](const void* bytes) {
-      return static_cast<const uint8_t*>(bytes) + i * ItemSize(tensor.dtype);
-    };
-    float value;
-    backend.widen(static_cast<int32_t>(tensor.dtype), 1, at(merged), &value);
-    if (!std::isnan(value)) continue;
-    size_t task = 0;
-    for (size_t t = inputs.tasks.size(); t-- > 0;) {
-      backend.widen(static_cast<int32_t>(tensor.dtype), 1, at(inputs.tasks[t]), &value);
-      if (std::isnan(value)) task = t;
-    }
-    const void* task_values = inputs.tasks.empty() ? merged : inputs.tasks[task];
-    ThrowNonFinite(tensor.name, task, tensor.dtype, first + i, 1, at(merged), at(task_values),
-                   at(inputs.base));
-  }
+  if (tally.has_nan)
+    ThrowNonFinite(tensor.name, tensor.dtype, first, n, {inputs.base, merged, inputs.tasks, 0});
 }
 
-const uint8_t* At(const void* bytes, size_t element, size_t item) {
-  return static_cast<const uint8_t*>(bytes) + element * item;
-}
-
-/// Tallies one piece of one task into the selection.
-void CountPiece(const TfBackend& backend, const std::string& name, Dtype dtype, size_t n, uint64_t first,
-                const void* base, const void* merged, const void* task_values, size_t task,
-                bool keep_non_finite, Selection& selection, Scratch& scratch) {
+/// Tallies one piece of one task into the selection. False when it holds a NaN and that is an error.
+bool CountPiece(const TfBackend& backend, Dtype dtype, size_t n, const void* merged, const void* task_values,
+                size_t task, bool keep_non_finite, Selection& selection, Scratch& scratch) {
   const size_t item = ItemSize(dtype);
   const TfWindow window = selection.Window(task);
   TfTally tally;
@@ -76,12 +57,10 @@ void CountPiece(const TfBackend& backend, const std::string& name, Dtype dtype, 
     const size_t run = std::min(kTallyRun, n - i);
     const void* merged_run = merged ? At(merged, i, item) : nullptr;
     backend.tally(static_cast<int32_t>(dtype), run, merged_run, At(task_values, i, item), window, &tally);
-    if (tally.has_nan && !keep_non_finite) {
-      ThrowNonFinite(name, task, dtype, first + i, run, merged_run, At(task_values, i, item),
-                     base ? At(base, i, item) : nullptr);
-    }
+    if (tally.has_nan && !keep_non_finite) return false;
     selection.Count(task, tally);
   }
+  return true;
 }
 
 }  // namespace
@@ -113,37 +92,6 @@ void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks) {
   }
 }
 
-void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first, size_t n,
-                    const void* merged, const void* task_values, const void* base) {
-  VisitDtype(dtype, [&]<Dtype kDtype>() {
-    using Raw = typename Storage<kDtype>::Raw;
-    const auto value = [&](const void* bytes, size_t i) {
-      return bytes ? Storage<kDtype>::Widen(static_cast<const Raw*>(bytes)[i]) : 0.0f;
-    };
-    for (size_t i = 0; i < n; i++) {
-      if (!std::isnan(value(task_values, i) - value(merged, i))) continue;
-      const auto index = static_cast<int64_t>(first + i);
-      const std::string where = tensor + "[" + std::to_string(index) + "]";
-      std::string operand = "merged";
-      std::string message = "the merge is not a number at " + where +
-                            " (an infinity or an overflow of the storage dtype meets another)";
-      if (std::isnan(value(task_values, i))) {
-        operand = task == kOnlyTask ? "task" : std::to_string(task);
-        message = "NaN at " + where;
-      } else if (base && std::isnan(value(base, i))) {
-        operand = "base";
-        message = "NaN at " + where + " of the base";
-      }
-      throw Error("NON_FINITE", message)
-          .Tensor(tensor)
-          .Operand(operand)
-          .Index(index)
-          .Hint("repair the checkpoint, or keep such entries with --non-finite keep");
-    }
-  });
-  throw Error("INTERNAL", "a NaN was seen in " + tensor + " and not found again").Tensor(tensor);
-}
-
 namespace {
 
 /// Merges, counts and stores one leaf of a tensor; returns its digests.
@@ -167,8 +115,10 @@ LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptio
                   inputs.tasks.size(), options.lambda, merged);
     if (options.selection) {
       for (size_t t = 0; t < inputs.tasks.size(); t++) {
-        CountPiece(backend, tensor.name, tensor.dtype, n, first + done, inputs.base, merged, inputs.tasks[t],
-                   t, options.keep_non_finite, *options.selection, scratch);
+        if (!CountPiece(backend, tensor.dtype, n, merged, inputs.tasks[t], t, options.keep_non_finite,
+                        *options.selection, scratch)) {
+          ThrowNonFinite(tensor.name, tensor.dtype, first + done, n, {inputs.base, merged, inputs.tasks, 0});
+        }
       }
     } else if (!options.keep_non_finite) {
       RefuseNaN(backend, tensor, n, first + done, inputs, merged, scratch);
@@ -241,8 +191,9 @@ void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selec
       for (size_t t = 0; t < tensor.tasks.size(); t++) {
         if (!selection.Active(t)) continue;
         const void* task = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks);
-        CountPiece(backend, tensor.name, tensor.dtype, n, first, nullptr, merged, task, t, keep_non_finite,
-                   selection, scratch);
+        if (!CountPiece(backend, tensor.dtype, n, merged, task, t, keep_non_finite, selection, scratch)) {
+          ThrowNonFinite(tensor.name, tensor.dtype, first, n, {nullptr, merged, {&task, 1}, t});
+        }
       }
     });
     control.AddProgress(n * ItemSize(tensor.dtype) * (1 + tensor.tasks.size()));

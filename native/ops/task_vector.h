@@ -63,11 +63,4 @@ void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks);
 void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selection, bool keep_non_finite,
                     RunControl& control);
 
-/// As `task`: the job has one task only.
-constexpr size_t kOnlyTask = ~size_t{0};
-
-/// NON_FINITE that names tensor, operand and lowest index of a NaN in u among elements [first, first + n).
-[[noreturn]] void ThrowNonFinite(const std::string& tensor, size_t task, Dtype dtype, uint64_t first,
-                                 size_t n, const void* merged, const void* task_values, const void* base);
-
 }  // namespace taskfold
