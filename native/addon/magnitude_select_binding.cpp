@@ -113,10 +113,10 @@ Napi::Value BindScatterEntries(const Napi::CallbackInfo& info) {
   if (item_size != 1 && item_size != 2 && item_size != 4 && item_size != 8) {
     throw ArgumentError(env, "expected itemSize to be 1, 2, 4 or 8");
   }
-  std::vector<uint64_t> positions = ReadPositions(job);
-  if (values.length() != positions.size() * item_size) {
+  const PositionSource positions = ReadPositions(job, &pins);
+  if (values.length() != positions.count * item_size) {
     throw ArgumentError(env,
-                        "expected one value for each of " + std::to_string(positions.size()) + " positions");
+                        "expected one value for each of " + std::to_string(positions.count) + " positions");
   }
   if (target.length() % item_size != 0) throw ArgumentError(env, "expected target to hold whole items");
   return StartVoidJob(env, info[1], std::move(pins), [=](RunControl& control) {
