@@ -46,6 +46,9 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
                        RunControl& control) const {
   const TfBackend& backend = ActiveBackend();
   std::vector<const void*> merged_of(count, nullptr);
+  // With no tie left to keep, the next key up marks the same entries and none of them has to be dropped
+  // again.
+  const uint32_t key = *ties == 0 ? threshold.key + 1 : threshold.key;
   ParallelFor(count, control.threads(), [&](size_t b, unsigned) {
     control.ThrowIfCancelled();
     const uint64_t first = (first_block + b) * kBlockElements;
@@ -58,8 +61,8 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
       merged_of[b] =
           ReadElements(backend, {*source_.merged, source_.dtype}, source_.dtype, first, n, scratch, kMerged);
     }
-    backend.mark(static_cast<int32_t>(source_.dtype), n, merged_of[b], block.values, threshold.key,
-                 block.bits, &block.marks);
+    backend.mark(static_cast<int32_t>(source_.dtype), n, merged_of[b], block.values, key, block.bits,
+                 &block.marks);
     if (block.marks.has_nan && !keep_non_finite_) {
       ThrowNonFinite(*source_.name, source_.dtype, first, n,
                      {nullptr, merged_of[b], {&block.values, 1}, kOnlyTask});
@@ -68,6 +71,10 @@ void BlockMarker::Mark(uint64_t first_block, size_t count, Threshold threshold, 
   });
   for (size_t b = 0; b < count; b++) {
     MarkedBlock& block = blocks[b];
+    if (key != threshold.key) {
+      block.kept = block.marks.at_least;
+      continue;
+    }
     const uint64_t allowed = std::min<uint64_t>(*ties, block.marks.equal);
     *ties -= allowed;
     block.kept = block.marks.at_least - block.marks.equal + allowed;
