@@ -65,16 +65,23 @@ bool CountPiece(const TfBackend& backend, Dtype dtype, size_t n, const void* mer
 
 }  // namespace
 
+namespace {
+
+void CheckTasks(const std::string& name, uint64_t elements, const std::vector<Operand>& operands,
+                size_t tasks) {
+  if (operands.size() != tasks) {
+    throw Error("INVALID_ARGUMENT",
+                name + ": " + std::to_string(operands.size()) + " tasks, expected " + std::to_string(tasks))
+        .Tensor(name);
+  }
+  for (const Operand& task : operands) CheckOperandLength(name, "task", task.region, elements, task.dtype);
+}
+
+}  // namespace
+
 void CheckMergeTensor(const MergeTensor& tensor, size_t tasks) {
   CheckOperandLength(tensor.name, "base", tensor.base.region, tensor.elements, tensor.base.dtype);
-  if (tensor.tasks.size() != tasks) {
-    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) +
-                                        " tasks, expected " + std::to_string(tasks))
-        .Tensor(tensor.name);
-  }
-  for (const Operand& task : tensor.tasks) {
-    CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
-  }
+  CheckTasks(tensor.name, tensor.elements, tensor.tasks, tasks);
   if (!tensor.out) return;
   CheckOperandLength(tensor.name, "out", *tensor.out, tensor.elements, tensor.dtype);
   CheckWritable(tensor.name, "out", tensor.out->file().get());
@@ -82,14 +89,7 @@ void CheckMergeTensor(const MergeTensor& tensor, size_t tasks) {
 
 void CheckResidualTensor(const ResidualTensor& tensor, size_t tasks) {
   if (tensor.merged) CheckOperandLength(tensor.name, "merged", *tensor.merged, tensor.elements, tensor.dtype);
-  if (tensor.tasks.size() != tasks) {
-    throw Error("INVALID_ARGUMENT", tensor.name + ": " + std::to_string(tensor.tasks.size()) +
-                                        " tasks, expected " + std::to_string(tasks))
-        .Tensor(tensor.name);
-  }
-  for (const Operand& task : tensor.tasks) {
-    CheckOperandLength(tensor.name, "task", task.region, tensor.elements, task.dtype);
-  }
+  CheckTasks(tensor.name, tensor.elements, tensor.tasks, tasks);
 }
 
 namespace {
