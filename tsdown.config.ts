@@ -10,4 +10,6 @@ export default defineConfig({
   outDir: 'dist',
   clean: true,
   external: ['#native'],
+  logLevel: 'warn',
+  inputOptions: { checks: { pluginTimings: false } },
 })

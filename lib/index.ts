@@ -3,31 +3,46 @@
  *
  * @packageDocumentation
  */
-export type { FloatDtype, IndexCode, NativeDevices } from './binding/binding-types.js'
+export type { FloatDtype, IndexCode } from './binding/binding-types.js'
 export type { Checkpoint, CheckpointFile, Dtype, TensorInfo } from './checkpoint/checkpoint-types.js'
-export { readCheckpoint } from './checkpoint/open-checkpoint.js'
-export { readTensor } from './checkpoint/read-tensor.js'
-export { writeCheckpoint } from './checkpoint/write-checkpoint.js'
-export { devices } from './devices.js'
+export { type ReadCheckpointOptions, readCheckpoint } from './checkpoint/open-checkpoint.js'
+export { readTensor, type Tensor } from './checkpoint/read-tensor.js'
+export { type TensorToWrite, type WriteCheckpointOptions, writeCheckpoint } from './checkpoint/write-checkpoint.js'
+export { type Devices, devices } from './devices.js'
 export type { ErrorCode } from './errors/error-codes.js'
 export { type ErrorDetails, TaskfoldError } from './errors/taskfold-error.js'
-export { describePlan, type PlanDescription } from './fold/describe-plan.js'
+export {
+  type DescribedMethod,
+  type DescribedProblem,
+  type DescribedTask,
+  describePlan,
+  type PlanDescription,
+} from './fold/describe-plan.js'
 export { fold } from './fold/fold.js'
 export type { FoldOptions, FoldSettings, TaskInput } from './fold/fold-options.js'
 export { planFold } from './fold/fold-plan.js'
 export type { FoldedTask, FoldResult } from './fold/fold-result.js'
 export type {
+  ComputedTensor,
+  CopiedTensor,
   DtypeConversion,
   FoldInputs,
   FoldPlan,
   MergeableTensor,
   MergedFile,
   MergedTensor,
+  MergedTensorFacts,
+  PlannedAlias,
+  PlannedDelta,
+  PlannedKeep,
+  PlannedRows,
   PlanNote,
   PlannedTask,
   PlannedTensor,
+  PlannedTensorFacts,
   TaskPrediction,
   Tie,
+  TiedTensor,
 } from './fold/plan-types.js'
 export type { OnProgress, Progress, ProgressPhase } from './io/progress.js'
 export type { MaterializeOptions, MaterializeResult } from './materialize/materialize.js'

@@ -6,8 +6,8 @@
  *
  * @packageDocumentation
  */
-export type { FloatDtype, NativeDevices, Threshold } from './binding/binding-types.js'
-export { devices } from './devices.js'
+export type { FloatDtype, Threshold } from './binding/binding-types.js'
+export { type Devices, devices } from './devices.js'
 export type { ErrorCode } from './errors/error-codes.js'
 export { type ErrorDetails, TaskfoldError } from './errors/taskfold-error.js'
 export { type Converted, convert } from './kernels/convert.js'

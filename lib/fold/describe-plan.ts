@@ -2,44 +2,106 @@ import type { ErrorCode } from '../errors/error-codes.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
 import type { DtypeConversion, FoldPlan, PlanNote, PlannedTensor, TaskPrediction, Tie } from './plan-types.js'
 
+/** The options that decide what a family holds. */
+export interface DescribedMethod {
+  /** Name of the merge method. */
+  merge: 'task-arithmetic'
+  /** λ, as a decimal that rounds to the f32 used. */
+  lambda: number
+  /** m, 0 to 1. */
+  density: number
+  /** What is ranked together. */
+  scope: 'global' | 'tensor'
+  /** Storage dtype, or keep. */
+  dtype: string
+  /** What is done with tables that grew. */
+  rows: 'whole' | 'prefix'
+  /** What is done with NaN. */
+  nonFinite: 'error' | 'keep'
+  /** Index code. */
+  index: string
+}
+
+/** One task of a {@link PlanDescription}. */
+export interface DescribedTask extends TaskPrediction {
+  /** As given. */
+  source: string
+  /** bytes ÷ originalBytes; null when the original has no bytes. */
+  share: number | null
+  /** Tensors of each role. */
+  tensors: Record<PlannedTensor['kind'], number>
+  /** Base tensors that the task lacks. */
+  missing: string[]
+}
+
+/** One reason why a fold cannot run. */
+export interface DescribedProblem {
+  /** Stable reason. */
+  code: ErrorCode
+  /** One line for people. */
+  message: string
+  /** What to do about it. */
+  hint?: string
+  /** File at fault. */
+  file?: string
+  /** Task at fault. */
+  task?: string
+  /** Tensor at fault. */
+  tensor?: string
+}
+
 /** A plan as plain data that JSON can hold. All sizes in bytes; predictions are upper bounds. */
 export interface PlanDescription {
-  base: { source: string; bytes: number; tensors: number }
+  /** The base: as given, bytes and number of its tensors. */
+  base: {
+    /** As given. */
+    source: string
+    /** Of its tensors. */
+    bytes: number
+    /** How many. */
+    tensors: number
+  }
   /** Absolute path. */
   output: string
-  method: {
-    merge: 'task-arithmetic'
-    lambda: number
-    density: number
-    scope: 'global' | 'tensor'
-    dtype: string
-    rows: 'whole' | 'prefix'
-    nonFinite: 'error' | 'keep'
-    index: string
+  /** Options that decide the bytes. */
+  method: DescribedMethod
+  /** What is merged. */
+  mergeable: {
+    /** How many tensors. */
+    tensors: number
+    /** Their elements. */
+    elements: number
   }
-  /** Tensors that are merged, and their elements. */
-  mergeable: { tensors: number; elements: number }
-  merged: { bytes: number; files: number; tensors: number }
-  tasks: (TaskPrediction & {
-    source: string
-    /** bytes ÷ originalBytes; null when the original has no bytes. */
-    share: number | null
-    /** Tensors of each role. */
-    tensors: Record<PlannedTensor['kind'], number>
-    missing: string[]
-  })[]
+  /** The merged checkpoint. */
+  merged: {
+    /** Of all its files. */
+    bytes: number
+    /** How many safetensors files. */
+    files: number
+    /** How many tensors. */
+    tensors: number
+  }
+  /** In task order. */
+  tasks: DescribedTask[]
+  /** Models whose tensors are converted. */
   conversions: DtypeConversion[]
+  /** Names that are stored once. */
   ties: Tie[]
+  /** What a user should know. */
   notes: PlanNote[]
-  problems: {
-    code: ErrorCode
-    message: string
-    hint?: string
-    file?: string
-    task?: string
-    tensor?: string
-  }[]
-  totals: { bytes: number; originalBytes: number; memoryBytes: number; freeBytes: number | null }
+  /** Why the fold cannot run; empty when it can. */
+  problems: DescribedProblem[]
+  /** Sums. */
+  totals: {
+    /** The whole family. */
+    bytes: number
+    /** One model per task. */
+    originalBytes: number
+    /** Anonymous memory, page cache aside. */
+    memoryBytes: number
+    /** Free where the output goes; null: unknown. */
+    freeBytes: number | null
+  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isFloatDtype } from '../checkpoint/dtypes.js'
 import { quoteName } from '../errors/quote-name.js'
 import { extraRowBytes } from './extra-rows.js'
 import type { MatchedTensors } from './match-tensors.js'
@@ -49,7 +50,8 @@ function tensorNote(task: string, tensor: PlannedTensor, { base }: FoldInputs): 
   }
   if (tensor.kind !== 'keep') return []
   const inBase = base.tensors.get(name)
-  const kind = inBase === undefined ? 'extra' : tensor.maySame ? 'not-float' : 'mismatch'
+  const float = isFloatDtype(info.dtype) && inBase !== undefined && isFloatDtype(inBase.dtype)
+  const kind = inBase === undefined ? 'extra' : float ? 'mismatch' : 'not-float'
   const unless = tensor.maySame ? ' unless it equals the base’s' : ''
   const message = `task ${task}: ${quoteName(name)} is kept whole${unless}: ${tensor.reason}`
   return [{ kind, task, tensor: name, bytes: info.length, message }]

@@ -52,20 +52,31 @@ export interface FoldOptions {
 
 /** {@link FoldOptions} after all checks, with defaults filled in. */
 export interface FoldSettings {
+  /** As {@link FoldOptions.base}. */
   base: string
+  /** At least one, with distinct names. */
   tasks: readonly TaskInput[]
   /** Absolute. */
   output: string
   /** An f32 value. */
   lambda: number
+  /** m, 0 to 1. */
   density: number
+  /** As {@link FoldOptions.scope}. */
   scope: 'global' | 'tensor'
+  /** By its safetensors name. */
   dtype: 'keep' | 'F32' | 'F16' | 'BF16'
+  /** As {@link FoldOptions.rows}. */
   rows: 'whole' | 'prefix'
+  /** As {@link FoldOptions.nonFinite}. */
   nonFinite: 'error' | 'keep'
+  /** As {@link FoldOptions.index}. */
   index: IndexCode | 'auto'
+  /** As {@link FoldOptions.threads}. */
   threads?: number
+  /** As {@link FoldOptions.force}. */
   force: boolean
+  /** As {@link FoldOptions.cacheDir}. */
   cacheDir?: string
 }
 

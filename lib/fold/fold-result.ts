@@ -27,13 +27,25 @@ export interface FoldResult {
   /** Bytes of merged/. */
   mergedBytes: number
   /** Bytes of merged/ and all tasks, and of the originals of all tasks. */
-  totals: { bytes: number; originalBytes: number; share: number }
+  totals: {
+    /** The family without family.json. */
+    bytes: number
+    /** One model per task. */
+    originalBytes: number
+    /** bytes ÷ originalBytes */
+    share: number
+  }
   /** Wall-clock seconds. */
   seconds: number
   /** What preflight noted. */
   warnings: PlanNote[]
   /** What an earlier, killed run of the same fold had finished; null when this one began afresh. */
-  resumed: { batchesSkipped: number; batchesTotal: number } | null
+  resumed: {
+    /** Native calls that were not made again. */
+    batchesSkipped: number
+    /** Native calls of the whole fold. */
+    batchesTotal: number
+  } | null
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { readCheckpoint } from '../checkpoint/open-checkpoint.js'
-import type { TaskfoldError } from '../errors/taskfold-error.js'
+import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { createProgress, type OnProgress } from '../io/progress.js'
@@ -30,7 +30,7 @@ export async function readInputs(
       return await readCheckpoint(source, { cacheDir: settings.cacheDir, signal })
     } catch (error) {
       throwIfAborted(signal)
-      problems.push(toTaskfoldError(error, { file: source, task, action: 'read' }))
+      problems.push(ofTask(toTaskfoldError(error, { file: source, action: 'read' }), task))
       return null
     } finally {
       progress.add(1, { task })
@@ -46,4 +46,12 @@ export async function readInputs(
   return base === null || problems.length > 0
     ? { inputs: null, problems }
     : { inputs: { base, tasks }, problems: [] }
+}
+
+/** The reader of one model does not know whose it is. */
+function ofTask(error: TaskfoldError, task: string | undefined): TaskfoldError {
+  if (task === undefined || error.task !== undefined) return error
+  const { code, message, file, tensor, index, hint, problems } = error
+  const details = { file, tensor, index, hint, task, problems: problems && [...problems], cause: error }
+  return new TaskfoldError(code, `task ${task}: ${message}`, details)
 }

@@ -5,9 +5,6 @@ import { mergeOperands, passBytes, residualOperands } from './merge-operands.js'
 import type { MergeableTensor } from './plan-types.js'
 import { loadSnapshot, type SelectionPosition, saveSnapshot } from './selection-snapshot.js'
 
-/** A snapshot is taken after this much time or work, whichever comes first: it is what a kill can cost. */
-const SNAPSHOT_MS = 500
-const SNAPSHOT_BYTES = 256 * 1024 * 1024
 /** The sample reads about this share of what a full pass reads. */
 const SAMPLE_SHARE = 1 / 256
 
@@ -17,8 +14,6 @@ const MAX_SAMPLED_FILES = 512
 /** A selection on its way through the passes. */
 interface Walk extends SelectionPosition {
   selection: NativeSelection
-  savedAt: number
-  bytesSince: number
 }
 
 /**
@@ -45,11 +40,7 @@ export async function selectGlobal(context: MergeContext): Promise<Thresholds> {
     const result = await mergeBatch(context, walk.next, walk.selection)
     rememberBatch(run, tensors, result)
     await run.journal.append({ kind: 'merged', batch: walk.next, ...result })
-    await counted(
-      context,
-      walk,
-      tensors.reduce((sum, tensor) => sum + passBytes(tensor, 'all'), 0),
-    )
+    await counted(context, walk)
   }
   phase.done()
   if (walk.pass > 0) await countAgain(context, walk)
@@ -86,7 +77,7 @@ async function countAgain(context: MergeContext, walk: Walk): Promise<void> {
       { phase },
     )
     phase.finished(bytes, { tensor: tensors.at(-1)?.name })
-    await counted(context, walk, bytes)
+    await counted(context, walk)
   }
   phase.done()
 }
@@ -98,10 +89,10 @@ async function begin(context: MergeContext): Promise<Walk> {
   const saved = await loadSnapshot(run.work, run.digest)
   if (saved !== null && allMerged(context, saved.pass === 0 ? saved.next : batches.length)) {
     const { pass, next, bytes } = saved
-    return { selection: await Selection.restore(bytes), pass, next, savedAt: Date.now(), bytesSince: 0 }
+    return { selection: await Selection.restore(bytes), pass, next }
   }
   const selection = new Selection(wanted(run, run.plan.elements))
-  const walk: Walk = { selection, pass: 0, next: 0, savedAt: 0, bytesSince: 0 }
+  const walk: Walk = { selection, pass: 0, next: 0 }
   const tensors = sampleable(batches.flat())
   const bytes = SAMPLE_SHARE * tensors.reduce((sum, tensor) => sum + passBytes(tensor, 'all'), 0)
   const phase = startPhase(run, 'sample', bytes)
@@ -125,17 +116,15 @@ function sampleable(tensors: readonly MergeableTensor[]): MergeableTensor[] {
   })
 }
 
-async function counted(context: MergeContext, walk: Walk, bytes: number): Promise<void> {
+/** What is counted is saved at once: a kill costs one batch. */
+async function counted(context: MergeContext, walk: Walk): Promise<void> {
   walk.next += 1
-  walk.bytesSince += bytes
-  if (walk.bytesSince >= SNAPSHOT_BYTES || Date.now() - walk.savedAt >= SNAPSHOT_MS) await save(context, walk)
+  await save(context, walk)
 }
 
 async function save({ run }: MergeContext, walk: Walk): Promise<void> {
   const { pass, next } = walk
   await saveSnapshot(run.work, run.digest, { pass, next, bytes: await walk.selection.snapshot() })
-  walk.savedAt = Date.now()
-  walk.bytesSince = 0
 }
 
 function allMerged({ run }: MergeContext, count: number): boolean {

@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { callNative } from '../binding/call-native.js'
+import { native } from '../binding/load-binding.js'
 import { writeFileAtomic } from '../io/write-file-atomic.js'
 
 /** Name of the selection's state in the partial folder. */
@@ -28,7 +29,7 @@ export interface SelectionState extends SelectionPosition {
  */
 export async function saveSnapshot(folder: string, digest: string, state: SelectionState): Promise<void> {
   const { pass, next, bytes } = state
-  const header = JSON.stringify({ digest, pass, next, checksum: checksum(bytes) })
+  const header = JSON.stringify({ digest, pass, next, checksum: await checksum(bytes) })
   await writeFileAtomic(join(folder, SNAPSHOT_FILE), Buffer.concat([Buffer.from(`${header}\n`), bytes]), {
     sync: false,
   })
@@ -47,13 +48,16 @@ export async function loadSnapshot(folder: string, digest: string): Promise<Sele
     const end = data.indexOf('\n')
     const header = JSON.parse(data.toString('utf8', 0, end)) as Record<string, unknown>
     const bytes = data.subarray(end + 1)
-    if (header.digest !== digest || header.checksum !== checksum(bytes)) return null
+    if (header.digest !== digest || header.checksum !== (await checksum(bytes))) return null
     return { pass: Number(header.pass), next: Number(header.next), bytes: new Uint8Array(bytes) }
   } catch {
     return null
   }
 }
 
-function checksum(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
+/** Made by the engine: a snapshot has a few hundred kilobytes for each task and is taken after every batch. */
+async function checksum(bytes: Uint8Array): Promise<string> {
+  const regions = [bytes]
+  const [found] = await callNative((control) => native().fingerprintRegions({ regions }, control))
+  return found!
 }

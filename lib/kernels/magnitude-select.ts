@@ -74,6 +74,7 @@ export async function magnitudeSelect<Values extends FloatArray>(
   }
   const found = await callNative((control) => native().selectEntries(job, control), { threads, signal })
   const chosen = newFloats(dtype, found.positions.length)
-  bytesOf(chosen).set(found.values)
+  // An empty result has no memory behind it.
+  if (chosen.length > 0) bytesOf(chosen).set(found.values)
   return { positions: found.positions, values: chosen as Values, threshold: found.threshold }
 }

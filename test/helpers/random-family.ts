@@ -4,7 +4,7 @@ import type { FloatDtype } from '../../lib/binding/binding-types.js'
 import { convertFloats, decodeFloats, FLOAT_DTYPES, FLOAT_FIELDS } from '../reference/float-convert.js'
 import type { ReferenceTensor } from '../reference/fold-reference.js'
 import type { Random } from './random.js'
-import { FLOAT_KINDS, type FloatKind, randomFloats, tunedFloats } from './random-floats.js'
+import { FLOAT_KINDS, type FloatKind, randomFloats, sprinkleNan, tunedFloats } from './random-floats.js'
 import { tinySafetensors, tinySharded } from './tiny-checkpoint.js'
 
 /** A tensor in memory. */
@@ -20,6 +20,8 @@ export interface FamilyModel {
   tensors: Map<string, FamilyTensor>
   /** File name → tensor names; one file, model.safetensors, is a checkpoint without index. */
   files: Map<string, string[]>
+  /** Text of config.json. */
+  config: string
 }
 
 /** Base, fine-tunes, and what all of them share. */
@@ -30,7 +32,9 @@ export interface RandomFamily {
   mergeable: ReferenceTensor[]
   /** Tables whose first rows all models share, cut to these rows; folded with rows: 'prefix'. */
   tables: ReferenceTensor[]
-  /** True when ±Inf may meet in it, so that it has to be folded with nonFinite keep. */
+  /** Tied tensors: name → the name that is stored. Equal in every model, and config.json says so. */
+  aliases: Map<string, string>
+  /** True when it holds NaN or ±Inf, so that it has to be folded with nonFinite keep. */
   wild: boolean
 }
 
@@ -70,9 +74,9 @@ const elementsOf = (shape: readonly number[]) => shape.reduce((product, extent) 
 export function randomFamily(random: Random, options: FamilyOptions): RandomFamily {
   const kinds: readonly FloatKind[] = options.wild ? ['wild', 'few'] : FLOAT_KINDS
   const usual = random.pick(FLOAT_DTYPES)
-  const base: FamilyModel = { name: 'base', tensors: new Map(), files: new Map() }
+  const base: FamilyModel = { name: 'base', tensors: new Map(), files: new Map(), config: '' }
   const tasks = Array.from({ length: options.tasks }, (_, i): FamilyModel => {
-    return { name: `task-${i}`, tensors: new Map(), files: new Map() }
+    return { name: `task-${i}`, tensors: new Map(), files: new Map(), config: '' }
   })
   const mergeable: ReferenceTensor[] = []
   for (let i = 0; i < options.tensors; i++) {
@@ -81,9 +85,10 @@ export function randomFamily(random: Random, options: FamilyOptions): RandomFami
       : `${random.pick(NAMES)}.${i}`
     if (base.tensors.has(name)) continue
     const dtype = random.chance(0.75) ? usual : random.pick(FLOAT_DTYPES)
-    const shape = random.pick(random.chance(0.15) ? LARGE_SHAPES : SHAPES)
+    const shape = random.pick(random.chance(Math.min(0.15, 4 / options.tensors)) ? LARGE_SHAPES : SHAPES)
     const kind = random.pick(kinds)
     const start = randomFloats(random, dtype, elementsOf(shape), kind)
+    if (options.wild && random.chance(0.3)) sprinkleNan(random, dtype, start)
     base.tensors.set(name, { dtype, shape, data: start })
     for (const task of tasks) {
       const own = random.chance(0.06) ? random.pick(FLOAT_DTYPES) : dtype
@@ -93,23 +98,23 @@ export function randomFamily(random: Random, options: FamilyOptions): RandomFami
         kind === 'bits' || kind === 'tiny'
           ? convertFloats(dtype, own, randomFloats(random, dtype, elementsOf(shape), kind))
           : tunedFloats(random, decodeFloats(dtype, start), own, { changed, step, few: kind === 'few' })
+      if (options.wild && random.chance(0.3)) sprinkleNan(random, own, data)
       task.tensors.set(name, { dtype: own, shape, data })
     }
-    const storage = options.storage ?? dtype
-    mergeable.push({
-      name,
-      dtype: storage,
-      base: { dtype, bytes: start },
-      tasks: tasks.map((task) => {
-        const { dtype: own, data } = task.tensors.get(name)!
-        return { dtype: own as FloatDtype, bytes: data }
-      }),
-    })
+    mergeable.push(asMergeable(name, base, tasks, options.storage))
   }
   addUnshared(random, base, tasks)
+  const { tied, broken } = addTied(random, base, tasks)
+  for (const [name, storage] of [
+    ['embed.weight', true],
+    ['lm_head.weight', !tied || broken],
+  ] as const) {
+    if (storage) mergeable.push(asMergeable(name, base, tasks, options.storage))
+  }
+  const aliases = new Map(tied && !broken ? [['lm_head.weight', 'embed.weight']] : [])
   const tables = ['embeddings', 'head.weight'].map((name) => commonRows(name, base, tasks, options.storage))
   for (const model of [base, ...tasks]) chooseFiles(random, model)
-  return { base, tasks, mergeable, tables, wild: options.wild ?? false }
+  return { base, tasks, mergeable, tables, aliases, wild: options.wild ?? false }
 }
 
 /** Heads, resized tables, integer buffers, tensors that one side lacks. */
@@ -143,6 +148,41 @@ function addUnshared(random: Random, base: FamilyModel, tasks: FamilyModel[]): v
   tasks.forEach((task, i) => {
     if (i !== 0) task.tensors.set('dropped', floats([9]))
   })
+}
+
+/** Two tables with the same bytes, tied by the config, not tied, or tied with one task that breaks it. */
+function addTied(
+  random: Random,
+  base: FamilyModel,
+  tasks: FamilyModel[],
+): { tied: boolean; broken: boolean } {
+  const tied = random.chance(0.5)
+  const broken = random.chance(0.3)
+  for (const model of [base, ...tasks]) {
+    const table: FamilyTensor = {
+      dtype: 'F16',
+      shape: [11, 4],
+      data: randomFloats(random, 'F16', 44, 'normal'),
+    }
+    model.tensors.set('embed.weight', table)
+    const other = broken && model === tasks.at(-1) ? randomFloats(random, 'F16', 44, 'normal') : table.data
+    model.tensors.set('lm_head.weight', { ...table, data: other })
+    model.config = JSON.stringify({ name: model.name, tie_word_embeddings: tied })
+  }
+  return { tied, broken }
+}
+
+function asMergeable(
+  name: string,
+  base: FamilyModel,
+  tasks: FamilyModel[],
+  storage: FloatDtype | null,
+): ReferenceTensor {
+  const [first, ...others] = [base, ...tasks].map((model) => {
+    const { dtype, data } = model.tensors.get(name)!
+    return { dtype: dtype as FloatDtype, bytes: data }
+  })
+  return { name, dtype: storage ?? first!.dtype, base: first!, tasks: others }
 }
 
 function commonRows(
@@ -185,6 +225,7 @@ function chooseFiles(random: Random, model: FamilyModel): void {
  */
 export function writeFamilyModel(folder: string, model: FamilyModel): string {
   mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'config.json'), model.config)
   const shards: Record<string, Map<string, FamilyTensor>> = {}
   for (const [file, names] of model.files)
     shards[file] = new Map(names.map((name) => [name, model.tensors.get(name)!]))

@@ -1,5 +1,5 @@
 import type { FloatDtype } from '../../lib/binding/binding-types.js'
-import { decodeFloat, encodeFloats, FLOAT_FIELDS } from '../reference/float-convert.js'
+import { encodeFloats, FLOAT_FIELDS } from '../reference/float-convert.js'
 import type { Random } from './random.js'
 
 /**
@@ -75,12 +75,25 @@ export function tunedFloats(
 }
 
 /**
- * The largest finite number of a dtype.
+ * Puts NaN with random payloads and signs at a few places.
  *
- * @param dtype - any of the five
+ * @param random - source
+ * @param dtype - dtype of the bytes
+ * @param data - changed in place
+ * @returns data
  */
-export function largestFinite(dtype: FloatDtype): number {
+export function sprinkleNan(random: Random, dtype: FloatDtype, data: Uint8Array): Uint8Array {
   const { bytes, mantissaBits, infinities } = FLOAT_FIELDS[dtype]
-  const top = 2 ** (bytes * 8 - 1) - 1
-  return decodeFloat(dtype, infinities ? top - 2 ** mantissaBits : top - 1)
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
+  const unit = 2 ** mantissaBits
+  for (let i = 0; i < data.length / bytes; i++) {
+    if (!random.chance(0.003)) continue
+    // All exponent bits set, and any mantissa but 0; in f8e4m3 all mantissa bits too.
+    const mantissa = infinities ? 1 + random.below(unit - 1) : unit - 1
+    const bits = 2 ** (bytes * 8 - 1) - unit + mantissa + (random.chance(0.5) ? 2 ** (bytes * 8 - 1) : 0)
+    if (bytes === 4) view.setUint32(i * 4, bits, true)
+    else if (bytes === 2) view.setUint16(i * 2, bits, true)
+    else view.setUint8(i, bits)
+  }
+  return data
 }

@@ -194,6 +194,9 @@ test.serial('misuse throws: impossible k, thresholds too early, foreign snapshot
     t.throws(() => new native.Selection([task as never]), undefined, JSON.stringify(task))
   }
   t.throws(() => new native.Selection(undefined as never))
+  t.throws(() => new native.Selection(new Array(5000).fill({ k: 1, elements: 4 })), {
+    code: 'INVALID_ARGUMENT',
+  })
   const selection = new native.Selection([{ k: 1, elements: 4 }])
   t.throws(() => selection.thresholds())
   const good = await selection.snapshot()

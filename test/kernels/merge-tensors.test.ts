@@ -136,6 +136,24 @@ test.serial('infinities, overflow and NaN with nonFinite keep', async (t) => {
   }
 })
 
+test.serial('the multiply-add rounds once: neither f32 nor f64 arithmetic in between would do', async (t) => {
+  const step = 2 ** -23
+  // 1 + 2^-23 + 2^-24 − 2^-70 is below a middle of two f32; rounded to f64 first it is that middle and goes up.
+  const base = encodeFloats('F32', new Float32Array(1003).fill(1 + step))
+  const task = encodeFloats('F32', new Float32Array(1003).fill(2 + 2 * step))
+  const lambda = 2 ** -24 * (1 - step)
+  await forEachSimdTarget(native, async (target) => {
+    const out = new Uint8Array(base.length)
+    const operands = {
+      base: { region: base, dtype: 'F32' as const },
+      tasks: [{ region: task, dtype: 'F32' as const }],
+    }
+    const tensors = [{ name: 'w', elements: 1003, dtype: 'F32' as const, ...operands, out }]
+    await native.mergeTensors({ tensors, lambda }, {})
+    t.is(differ(out, base), '', target)
+  })
+})
+
 test.serial('a NaN is NON_FINITE with tensor and index, wherever it comes from', async (t) => {
   const regions = regionMaker(t, seededRandom(36))
   for (const [where, at] of [
@@ -161,6 +179,25 @@ test.serial('a NaN is NON_FINITE with tensor and index, wherever it comes from',
       t.is(error.code, 'NON_FINITE', where)
       t.is(error.tensor, 'layer.weight', where)
       t.is(error.index, at, where)
+    }
+  }
+})
+
+test.serial('a NaN names the operand that holds it', async (t) => {
+  const holders = ['base', '0', '1', '2']
+  for (const [place, holder] of holders.entries()) {
+    const [base, ...tasks] = holders.map((_, i) => {
+      const values = new Float32Array(70_000).fill(i + 1)
+      if (i === place) values[66_000] = Number.NaN
+      return { region: encodeFloats('F32', values), dtype: 'F32' as const }
+    })
+    const tensors = [{ name: 'w', elements: 70_000, dtype: 'F32' as const, base: base!, tasks, out: null }]
+    for (const selection of [null, new native.Selection(tasks.map(() => ({ k: 5, elements: 70_000 })))]) {
+      const job = native.mergeTensors({ tensors, lambda: 0.5, selection }, {})
+      const error = await t.throwsAsync<NativeError>(job, undefined, holder)
+      t.is(error.code, 'NON_FINITE')
+      t.is(error.index, 66_000)
+      t.is(String(error.operand), holder, `${error.message}, ${selection ? 'with' : 'without'} a selection`)
     }
   }
 })

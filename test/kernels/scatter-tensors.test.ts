@@ -80,6 +80,54 @@ for (const [seed, sizes] of [
   })
 }
 
+test.serial('what emit wrote, scatter reads: θ* and the kept entries', async (t) => {
+  const random = seededRandom(606)
+  const regions = regionMaker(t, random)
+  for (const [elements, k] of [
+    [1, 1],
+    [65_537, 3000],
+    [200_000, 100_000],
+  ] as const) {
+    for (const index of ['u16', 'bitmap'] as const) {
+      const dtype = random.pick(FLOAT_DTYPES)
+      const size = FLOAT_FIELDS[dtype].bytes
+      const merged = randomFloats(random, dtype, elements, 'bits')
+      const task = randomFloats(random, dtype, elements, 'bits')
+      const operand = { region: regions.input(task), dtype }
+      const region = regions.input(merged)
+      const chosen = await native.selectEntries({ elements, dtype, task: operand, merged: region, k }, {})
+      const file = regions.file().file
+      const emitted = await native.emitDelta(
+        {
+          tensors: [{ name: 'w', elements, dtype, task: operand, merged: region }],
+          threshold: chosen.threshold,
+          index,
+          out: file,
+          offset: 0,
+        },
+        {},
+      )
+      const { kept, value, indexBytes, blocks } = emitted.tensors[0]!
+      const delta = {
+        kept,
+        index,
+        value: { file, ...value },
+        indexBytes: { file, ...indexBytes },
+        blocks: { file, ...blocks },
+      }
+      const out = regions.output(merged.length)
+      await native.scatterTensors(
+        { tensors: [{ name: 'w', elements, dtype, merged: region, delta, out: out.region }] },
+        {},
+      )
+      const expected = merged.slice()
+      for (const at of chosen.positions) expected.set(task.subarray(at * size, (at + 1) * size), at * size)
+      t.is(kept, k)
+      t.is(differ(out.read(), expected), '', `${elements} × ${dtype}, k ${k}, ${index}`)
+    }
+  }
+})
+
 test.serial('kept 0 with empty arrays is a copy', async (t) => {
   const random = seededRandom(604)
   const regions = regionMaker(t, random)

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FloatDtype } from '../../lib/binding/binding-types.js'
 import { fold } from '../../lib/fold/fold.js'
 import { openFamily } from '../../lib/materialize/open-family.js'
-import type { DeltaHeader } from '../../lib/pack/pack-format.js'
+import type { DeltaHeader, Manifest } from '../../lib/pack/pack-format.js'
 import {
   type FamilyModel,
   type FamilyTensor,
@@ -10,6 +11,7 @@ import {
   writeFamilyModel,
 } from '../helpers/random-family.js'
 import { deltaBytes, type ReferenceDelta } from '../reference/delta-encode.js'
+import { fingerprintReference } from '../reference/fingerprint.js'
 import { convertFloats } from '../reference/float-convert.js'
 import { foldReference } from '../reference/fold-reference.js'
 import { readEveryFile, readPlainCheckpoint, readPlainFile } from './read-folder.js'
@@ -83,15 +85,19 @@ export async function checkFamily(
   const folded = settings.rows === 'prefix' ? [...family.mergeable, ...family.tables] : family.mergeable
   const reference = foldReference(folded, settings)
   const dtypes = new Map(folded.map(({ name, dtype }) => [name, dtype]))
-  const merged = restored(family.base, reference.merged, dtypes)
+  const merged = restored(family.base, reference.merged, dtypes, family.aliases)
   const problems = checkMerged(join(output, 'merged'), family.base, merged)
+  problems.push(...checkFingerprints(output))
   const open = await openFamily(output)
   for (const [i, task] of family.tasks.entries()) {
     problems.push(...checkDelta(join(output, 'tasks', task.name, 'delta.safetensors'), reference.deltas[i]!))
-    const wanted = restored(task, reference.unfolded[i]!, dtypes)
+    const wanted = restored(task, reference.unfolded[i]!, dtypes, family.aliases)
     const unfolded = join(folder, `unfolded-${task.name}`)
     await open.materialize(task.name, unfolded, { threads: settings.threads, sync: false })
     problems.push(...compareTensors(`unfolded ${task.name}`, readPlainCheckpoint(unfolded).tensors, wanted))
+    if (readFileSync(join(unfolded, 'config.json'), 'utf8') !== task.config) {
+      problems.push(`unfolded ${task.name}: config.json is not the task's`)
+    }
     const streamed = new Map<string, FamilyTensor>()
     for await (const { name, dtype, shape, data } of open.tensors(task.name)) {
       streamed.set(name, { dtype, shape: [...shape], data })
@@ -111,6 +117,7 @@ function restored(
   model: FamilyModel,
   folded: Map<string, Uint8Array>,
   dtypes: Map<string, FloatDtype>,
+  aliases: Map<string, string>,
 ): Map<string, FamilyTensor> {
   const out = new Map(model.tensors)
   for (const [name, bytes] of folded) {
@@ -120,6 +127,7 @@ function restored(
     data.set(bytes)
     out.set(name, { dtype, shape: own.shape, data })
   }
+  for (const [name, of] of aliases) out.set(name, out.get(of)!)
   return out
 }
 
@@ -154,6 +162,26 @@ function checkMerged(folder: string, base: FamilyModel, wanted: Map<string, Fami
       if (files.get(name) !== file)
         problems.push(`merged: ${name} lies in ${files.get(name)}, the base has it in ${file}`)
     }
+  }
+  return problems
+}
+
+/** Sizes and fingerprints that family.json records. */
+function checkFingerprints(folder: string): string[] {
+  const manifest = JSON.parse(readFileSync(join(folder, 'family.json'), 'utf8')) as Manifest
+  const problems: string[] = []
+  for (const { path, bytes, fingerprint } of [manifest.merged, ...manifest.tasks].flatMap(
+    ({ files }) => files,
+  )) {
+    const content = readFileSync(join(folder, path))
+    if (content.length !== bytes)
+      problems.push(`family.json: ${path} has ${content.length} bytes, not ${bytes}`)
+    if (fingerprintReference(content) !== fingerprint) problems.push(`family.json: fingerprint of ${path}`)
+  }
+  const recorded = new Map(Object.entries(manifest.merged.tensors))
+  for (const [name, { data }] of readPlainCheckpoint(join(folder, 'merged')).tensors) {
+    if (recorded.get(name) !== fingerprintReference(data))
+      problems.push(`family.json: fingerprint of merged ${name}`)
   }
   return problems
 }

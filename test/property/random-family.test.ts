@@ -18,6 +18,15 @@ for (let seed = 1; seed <= FAMILIES; seed++) {
   })
 }
 
+// More tensors than one native call takes: thresholds, ties and offsets go on from batch to batch.
+for (const seed of [201, 202, 203]) {
+  const { family, settings, label } = familyCase(seed, 900)
+  test.serial(`many tensors: ${label}`, async (t) => {
+    const problems = await checkFamily(tempFolder(t), family, settings)
+    t.deepEqual(problems.slice(0, 10), [], label)
+  })
+}
+
 for (const seed of [101, 102, 103, 104, 105, 106]) {
   const { family, settings: random, label } = familyCase(seed)
   const settings = { ...random, density: seed % 2 === 0 ? 0.1 : 0.01 }
