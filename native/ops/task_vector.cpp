@@ -1,5 +1,7 @@
 #include "ops/task_vector.h"
 
+#include <bit>
+
 #include "backend/registry.h"
 #include "core/thread_pool.h"
 #include "ops/fingerprint.h"
@@ -10,9 +12,10 @@
 namespace taskfold {
 namespace {
 
-// A leaf is merged in pieces of this many bytes, so that base, tasks and θ* of a piece stay in the
-// second-level cache.
-constexpr size_t kPieceBytes = 65536;
+// Base, tasks and θ* of one piece should stay in the second-level cache together; pieces below the minimum
+// would cost more in system calls than they save.
+constexpr size_t kCacheBytes = size_t{1} << 20;
+constexpr size_t kMinPieceBytes = 32768;
 // Residuals are tallied in runs whose θ* and keys stay in the first-level cache.
 constexpr size_t kTallyRun = 4096;
 
@@ -34,6 +37,12 @@ struct PieceInputs {
 
 const uint8_t* At(const void* bytes, size_t element, size_t item) {
   return static_cast<const uint8_t*>(bytes) + element * item;
+}
+
+/// Elements of a piece: a power of two, so that pieces tile a leaf.
+size_t PieceElements(size_t item, size_t tasks) {
+  const size_t bytes = std::clamp(std::bit_floor(kCacheBytes / (tasks + 2)), kMinPieceBytes, kLeafBytes);
+  return std::min<size_t>(bytes / item, TF_MAX_PIECE);
 }
 
 /// Without a selection: a NaN of any operand makes θ* NaN.
@@ -107,8 +116,9 @@ LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptio
   uint8_t* out = scratch.Get(kLeafOut, kLeafBytes);
   LeafHasher merged_hash, base_hash;
   PieceInputs inputs;
+  const size_t piece = PieceElements(item, tensor.tasks.size());
   for (size_t done = 0; done < count;) {
-    const size_t n = std::min(kPieceBytes / item, count - done);
+    const size_t n = std::min(piece, count - done);
     inputs.Read(backend, tensor, first + done, n, scratch);
     uint8_t* merged = out + done * item;
     backend.merge(static_cast<int32_t>(tensor.dtype), n, inputs.base, inputs.tasks.data(),
