@@ -7,7 +7,11 @@ export type { FloatDtype, IndexCode } from './binding/binding-types.js'
 export type { Checkpoint, CheckpointFile, Dtype, TensorInfo } from './checkpoint/checkpoint-types.js'
 export { type ReadCheckpointOptions, readCheckpoint } from './checkpoint/open-checkpoint.js'
 export { readTensor, type Tensor } from './checkpoint/read-tensor.js'
-export { type TensorToWrite, type WriteCheckpointOptions, writeCheckpoint } from './checkpoint/write-checkpoint.js'
+export {
+  type TensorToWrite,
+  type WriteCheckpointOptions,
+  writeCheckpoint,
+} from './checkpoint/write-checkpoint.js'
 export { type Devices, devices } from './devices.js'
 export type { ErrorCode } from './errors/error-codes.js'
 export { type ErrorDetails, TaskfoldError } from './errors/taskfold-error.js'
@@ -32,11 +36,11 @@ export type {
   MergedFile,
   MergedTensor,
   MergedTensorFacts,
+  PlanNote,
   PlannedAlias,
   PlannedDelta,
   PlannedKeep,
   PlannedRows,
-  PlanNote,
   PlannedTask,
   PlannedTensor,
   PlannedTensorFacts,

@@ -8,7 +8,12 @@ export interface FoldInputs {
   /** θ0. */
   base: Checkpoint
   /** In the order in which their task vectors are added. */
-  tasks: readonly { name: string; checkpoint: Checkpoint }[]
+  tasks: readonly {
+    /** Its name in the family. */
+    name: string
+    /** θt. */
+    checkpoint: Checkpoint
+  }[]
 }
 
 /** A floating tensor that base and all tasks have with one shape (or one row shape, see `rows`). */

@@ -303,3 +303,48 @@ test('progress counts up to the end of every phase', async (t) => {
   )
   for (const phase of ['read headers', 'merge', 'write deltas']) t.true(ends.has(phase), phase)
 })
+
+test('tables of different heights and dtypes: the base’s last rows stay, new rows are converted', async (t) => {
+  const written = write(
+    t,
+    { tensors: { table: floats([12, 4], 'BF16') } },
+    {
+      short: { tensors: { table: floats([10, 4]) } },
+      same: { tensors: { table: floats([12, 4], 'BF16') } },
+      long: { tensors: { table: floats([15, 4]) } },
+    },
+  )
+  for (const dtype of ['keep', 'f32'] as const) {
+    const output = join(written.folder, `family-${dtype}`)
+    const result = await fold({ ...written, output, density: 1, rows: 'prefix', dtype })
+    t.deepEqual(
+      result.tasks.map(({ kept }) => kept),
+      [40, 40, 40],
+    )
+    const against = Object.fromEntries(written.tasks.map(({ name, path }) => [name, path]))
+    const verified = await verify(output, { against })
+    t.deepEqual(
+      verified.tasks.map((task) => task.against!.differing),
+      [0, 0, 0],
+    )
+    const heights = { short: 10, same: 12, long: 15 }
+    const family = await openFamily(output)
+    for (const [task, rows] of Object.entries(heights)) {
+      t.deepEqual((await family.tensor('table', { task })).shape, [rows, 4])
+    }
+    const [base, merged] = [written.base, join(output, 'merged')].map(
+      (at) => readPlainCheckpoint(at).tensors.get('table')!,
+    )
+    t.deepEqual(merged!.shape, [12, 4])
+    const last = (bytes: Uint8Array) => Buffer.from(bytes.subarray((bytes.length / 12) * 10))
+    const expected = dtype === 'keep' ? last(base!.data) : widened(last(base!.data))
+    t.deepEqual(last(merged!.data), expected)
+  }
+})
+
+/** bf16 as f32: the same bits above sixteen zeros. */
+function widened(bytes: Buffer): Buffer {
+  return Buffer.concat(
+    Array.from({ length: bytes.length / 2 }, (_, i) => Buffer.from([0, 0, bytes[2 * i]!, bytes[2 * i + 1]!])),
+  )
+}

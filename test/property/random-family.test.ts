@@ -19,7 +19,7 @@ for (let seed = 1; seed <= FAMILIES; seed++) {
 }
 
 // More tensors than one native call takes: thresholds, ties and offsets go on from batch to batch.
-for (const seed of [201, 202, 203]) {
+for (const seed of [209, 221, 227]) {
   const { family, settings, label } = familyCase(seed, 900)
   test.serial(`many tensors: ${label}`, async (t) => {
     const problems = await checkFamily(tempFolder(t), family, settings)
