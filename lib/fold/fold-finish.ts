@@ -15,6 +15,7 @@ import {
 } from '../pack/pack-format.js'
 import { buildManifest, type FinishedTask } from './build-manifest.js'
 import { compareModelFiles } from './compare-model-files.js'
+import { setConfigDtype } from './config-dtype.js'
 import { finishFile } from './finish-file.js'
 import { JOURNAL_FILE } from './fold-journal.js'
 import { type FoldRun, fingerprints } from './fold-run.js'
@@ -63,10 +64,14 @@ export async function finishFamily(run: FoldRun, kept: ReadonlyMap<string, numbe
   const { signal } = run
   const mergedFolder = join(run.work, MERGED_FOLDER)
   await copyModelFiles(inputs.base, mergedFolder, { names: packableFiles(inputs.base), signal })
+  const { dtype } = run.plan.settings
+  if (dtype !== 'keep') await setConfigDtype(mergedFolder, dtype)
   const finished = new Map<string, FinishedTask>()
   for (const { name, checkpoint } of inputs.tasks) {
     const { shared, own } = await compareModelFiles(inputs.base, checkpoint, signal)
-    await copyModelFiles(checkpoint, join(run.work, TASKS_FOLDER, name), { names: own, signal })
+    const folder = join(run.work, TASKS_FOLDER, name)
+    await copyModelFiles(checkpoint, folder, { names: own, signal })
+    if (dtype !== 'keep') await setConfigDtype(folder, dtype)
     finished.set(name, { kept: kept.get(name)!, sharedFiles: shared })
   }
   const files = await listFiles(run, await expectedFiles(run))

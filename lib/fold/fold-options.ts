@@ -44,6 +44,8 @@ export interface FoldOptions {
   force?: boolean
   /** Hugging Face cache to look up org/name in. Default: as huggingface_hub finds it. */
   cacheDir?: string
+  /** Wait until the disk has everything. Default true; false leaves that to the system, as cp does. */
+  sync?: boolean
   /** Stops the fold within a second; nothing half-written stays. */
   signal?: AbortSignal
   /** Called at most 20 times a second. */

@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks'
+import { BackgroundSync } from '../binding/background-sync.js'
 import { native } from '../binding/load-binding.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { type OutputFolder, openOutputFolder } from '../io/atomic-output.js'
 import { resolveOutputTarget } from '../io/output-target.js'
 import type { Manifest } from '../pack/pack-format.js'
-import { BackgroundSync } from './background-sync.js'
 import { confirmTies } from './confirm-ties.js'
 import { FileTable } from './file-table.js'
 import { finishedSteps } from './finished-steps.js'
@@ -47,7 +47,12 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   const digest = planDigest(plan)
   const found = await readJournal(`${await resolveOutputTarget(settings.output)}.partial`)
   const open = (resume: boolean) =>
-    openOutputFolder(settings.output, { force: settings.force, resume, inputs: inputPaths(inputs) })
+    openOutputFolder(settings.output, {
+      force: settings.force,
+      sync: options.sync,
+      resume,
+      inputs: inputPaths(inputs),
+    })
   let folder = await open(found?.digest === digest)
   try {
     try {
@@ -70,7 +75,7 @@ async function foldInto(
   folder: OutputFolder,
   plan: FoldPlan,
   digest: string,
-  { signal, onProgress }: FoldOptions,
+  { signal, onProgress, sync }: FoldOptions,
   start: number,
 ): Promise<FoldResult> {
   const binding = native()
@@ -83,7 +88,7 @@ async function foldInto(
     work: folder.work,
     binding,
     files,
-    sync: new BackgroundSync(binding),
+    sync: new BackgroundSync(binding, sync ?? true),
     journal,
     finished,
     signal,

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { copyFile, mkdir, open, realpath } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, sep } from 'node:path'
+import { BackgroundSync } from '../binding/background-sync.js'
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import { writeShardIndex } from '../checkpoint/shard-layout.js'
@@ -120,6 +121,7 @@ async function writeShard(
 ): Promise<void> {
   const path = join(work, shard.name)
   const files = new NativeFiles()
+  const sync = new BackgroundSync(native(), options.sync ?? true)
   try {
     const out = files.open(path, 'w')
     await callNative(() => native().allocateFile(out, shard.fileBytes), { context: { file: path } })
@@ -134,12 +136,16 @@ async function writeShard(
       task: task.name,
       signal: options.signal,
       threads: options.threads,
-      onBytes: (bytes) => onBytes(shard.header.length + bytes),
+      onBytes(bytes) {
+        sync.start(out)
+        onBytes(shard.header.length + bytes)
+      },
     })
+    await writeHeader(path, shard.header)
+    await sync.finish(out, options.signal)
   } finally {
     files.close()
   }
-  await writeHeader(path, shard.header)
 }
 
 async function writeHeader(path: string, header: Uint8Array): Promise<void> {

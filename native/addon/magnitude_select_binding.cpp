@@ -13,6 +13,7 @@ namespace {
 /// Gives a vector's memory to JavaScript without copying it, where the runtime allows that.
 template <class T>
 Napi::Buffer<uint8_t> HandOver(Napi::Env env, std::vector<T>&& values) {
+  if (values.empty()) return Napi::Buffer<uint8_t>::New(env, 0);
   auto* owned = new std::vector<T>(std::move(values));
   return Napi::Buffer<uint8_t>::NewOrCopy(
       env, reinterpret_cast<uint8_t*>(owned->data()), owned->size() * sizeof(T),

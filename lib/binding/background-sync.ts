@@ -1,17 +1,23 @@
-import type { NativeBinding, NativeFile } from '../binding/binding-types.js'
-import { mapNativeError } from '../binding/call-native.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
+import type { NativeBinding, NativeFile } from './binding-types.js'
+import { mapNativeError } from './call-native.js'
 
 /**
- * Brings outputs to the disk while the fold goes on, so that the wait at a file's end stays short: a cancelled fold must
- * stop within a second, and an fsync cannot be stopped.
+ * Brings outputs to the disk while work goes on, so that the wait at a file's end stays short: cancelled work must stop
+ * within a second, and an fsync cannot be stopped.
  */
 export class BackgroundSync {
   readonly #binding: NativeBinding
+  readonly #enabled: boolean
   #running: Promise<void> | null = null
 
-  constructor(binding: NativeBinding) {
+  /**
+   * @param binding - the engine
+   * @param enabled - false: nothing is synced, only the signal is looked at
+   */
+  constructor(binding: NativeBinding, enabled = true) {
     this.#binding = binding
+    this.#enabled = enabled
   }
 
   /**
@@ -20,7 +26,7 @@ export class BackgroundSync {
    * @param file - an output
    */
   start(file: NativeFile): void {
-    if (this.#running !== null) return
+    if (this.#running !== null || !this.#enabled) return
     // A fault comes up again in finish, which every output passes.
     this.#running = this.#binding
       .syncFile(file)
@@ -31,7 +37,7 @@ export class BackgroundSync {
   }
 
   /**
-   * Waits until a complete file is on the disk, or the fold is cancelled.
+   * Waits until a complete file is on the disk, or the signal fires.
    *
    * @param file - an output
    * @param signal - ends the waiting
@@ -39,6 +45,7 @@ export class BackgroundSync {
    */
   async finish(file: NativeFile, signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal)
+    if (!this.#enabled) return
     let stop: (() => void) | undefined
     const aborted = new Promise<void>((resolve) => {
       stop = resolve

@@ -1,6 +1,6 @@
 import test from 'ava'
+import { BackgroundSync } from '../../../lib/binding/background-sync.js'
 import type { NativeBinding, NativeFile } from '../../../lib/binding/binding-types.js'
-import { BackgroundSync } from '../../../lib/fold/background-sync.js'
 
 const file: NativeFile = { size: 1, path: '/out', close: () => undefined }
 
