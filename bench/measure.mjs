@@ -4,15 +4,17 @@ import { readFileSync } from 'node:fs'
 import os from 'node:os'
 
 /**
- * Runs every function `rounds` times, interleaved, after one warm-up each.
+ * Runs every alternative `rounds` times, interleaved, after one warm-up each. `before` runs outside of the clock.
  *
- * @param {Record<string, () => unknown>} alternatives
+ * @param {Record<string, (() => unknown) | { before: () => unknown, run: () => unknown }>} alternatives
  * @returns milliseconds by name: min, median, max
  */
 export async function interleaved(alternatives, rounds = 5) {
   const times = Object.fromEntries(Object.keys(alternatives).map((name) => [name, []]))
   for (let round = -1; round < rounds; round++) {
-    for (const [name, run] of Object.entries(alternatives)) {
+    for (const [name, alternative] of Object.entries(alternatives)) {
+      const run = alternative.run ?? alternative
+      await alternative.before?.()
       const start = process.hrtime.bigint()
       await run()
       if (round >= 0) times[name].push(Number(process.hrtime.bigint() - start) / 1e6)

@@ -22,6 +22,7 @@ struct MarkedBlock {
   uint64_t kept = 0;
   TfMarks marks{};
   const void* values = nullptr;  // [elements] of the storage dtype
+  const void* merged = nullptr;  // [elements], null when the values themselves are ranked
   uint64_t bits[kBlockWords];
 };
 
@@ -48,6 +49,14 @@ class BlockMarker {
   Source source_;
   bool keep_non_finite_;
 };
+
+/// The key to mark with: with no tie left to keep, the next one up, and nothing has to be dropped again.
+uint32_t MarkingKey(const Threshold& threshold, uint64_t ties);
+
+/// Second step: decides, in order, which of the marked ties are kept, and counts. `key` is what they were
+/// marked with.
+void SettleTies(Dtype dtype, const Threshold& threshold, uint32_t key, uint64_t* ties, MarkedBlock* blocks,
+                size_t count);
 
 /// Blocks that are worked on together: enough for the threads, few enough for the memory.
 size_t BlocksPerGroup(unsigned threads);

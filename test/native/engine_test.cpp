@@ -186,7 +186,7 @@ void Snapshots() {
 int main() {
   Random random(7);
   for (const size_t n : {0ul, 1ul, 100ul, 65536ul, 65537ul, 200001ul}) {
-    for (const double density : {0.0, 0.01, 0.3, 1.0}) {
+    for (const double density : {0.0, 0.01, 0.2, 0.3, 1.0}) {
       for (const unsigned threads : {1u, 3u}) {
         RoundTrip(n, density, threads, IndexCode::kAuto, random);
         RoundTrip(n, density, threads, random.Below(2) ? IndexCode::kU16 : IndexCode::kBitmap, random);
