@@ -38,7 +38,7 @@ void DropTies(Dtype dtype, const void* merged, const void* task, uint32_t thresh
 
 size_t BlocksPerGroup(unsigned threads) {
   // Some blocks a thread even out their speeds; a block needs at most 0.8 MiB.
-  return std::clamp<size_t>(size_t{threads == 0 ? MachineThreads() : threads} * 8, 16, 128);
+  return std::clamp<size_t>(size_t{threads == 0 ? MachineThreads() : threads} * 16, 32, 128);
 }
 
 uint32_t MarkingKey(const Threshold& threshold, uint64_t ties) {

@@ -106,14 +106,33 @@ void Selection::Count(size_t t, const TfTally& tally) {
   Task& task = tasks_[t];
   if (task.done) return;
   task.above.fetch_add(tally.above, std::memory_order_relaxed);
-  // Runs of one key (zeros, ties) are added at once: threads would fight over that counter otherwise.
-  for (uint32_t i = 0; i < tally.inside;) {
-    const uint32_t key = tally.keys[i];
-    uint32_t run = 1;
-    while (i + run < tally.inside && tally.keys[i + run] == key) run++;
-    task.counts[(key - task.low) >> task.shift].fetch_add(run, std::memory_order_relaxed);
-    i += run;
+  // The counters of a window exceed the caches: ask for all of them before the first is needed.
+  for (uint32_t i = 0; i < tally.inside; i++) {
+    __builtin_prefetch(&task.counts[(tally.keys[i] - task.low) >> task.shift], 1);
   }
+  // Differences of 16-bit weights fall on few keys, and threads would fight over their counters: equal keys
+  // are added up in a small table first.
+  struct Slot {
+    uint32_t key;
+    uint32_t count;
+  };
+  constexpr uint32_t kSlotBits = 6;
+  Slot slots[1u << kSlotBits] = {};
+  const auto flush = [&](const Slot& slot) {
+    if (slot.count > 0) {
+      task.counts[(slot.key - task.low) >> task.shift].fetch_add(slot.count, std::memory_order_relaxed);
+    }
+  };
+  for (uint32_t i = 0; i < tally.inside; i++) {
+    const uint32_t key = tally.keys[i];
+    Slot& slot = slots[(key * 0x9E3779B1u) >> (32 - kSlotBits)];
+    if (slot.key != key) {
+      flush(slot);
+      slot = {key, 0};
+    }
+    slot.count++;
+  }
+  for (const Slot& slot : slots) flush(slot);
 }
 
 void Selection::Narrow(Task& task) {
