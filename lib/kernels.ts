@@ -4,6 +4,10 @@
  * f32 is a Float32Array; f16 and bf16 are Uint16Arrays and f8 is a Uint8Array of the raw bits, with a `dtype` that says
  * which. Arrays must not be changed while a call on them runs.
  *
+ * Kernels work on the caller's memory while the promise is pending: do not transfer an array's buffer to another thread
+ * before it settled (resizable buffers are refused). Writing to an input meanwhile gives an unspecified result, or
+ * INPUT_CHANGED, never a crash.
+ *
  * @packageDocumentation
  */
 export type { FloatDtype, Threshold } from './binding/binding-types.js'

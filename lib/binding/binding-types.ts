@@ -208,7 +208,7 @@ export interface TensorDifference {
   keptDiffering: number
 }
 
-/** Converts between floating dtypes, round to nearest even. */
+/** Converts between floating dtypes, round to nearest even. Every NaN becomes the canonical one of the target dtype. */
 export interface ConvertJob {
   elements: number
   from: Operand
