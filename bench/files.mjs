@@ -1,5 +1,5 @@
-// Whole folds and unfolds, files to files with a warm page cache, as multiples of what cp needs for the same bytes. The
-// commands wait for the disk as users run them, so they stand beside cp and sync; the API without waiting stands beside
+// Whole folds and unfolds, files to files with a warm page cache, as multiples of what it takes to read the same inputs
+// (cat) and to write the same outputs (cp). The commands wait for the disk as users run them, so they stand beside cp and sync; the API without waiting stands beside
 // plain cp.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, statSync } from 'node:fs'
@@ -26,8 +26,16 @@ export async function benchFiles({ work, modelBytes, tasks, dtype, threads, roun
   mkdirSync(work, { recursive: true })
   const family = await makeFamily(path.join(work, 'in'), { bytes: modelBytes, tasks, dtype, shardBytes })
   const at = (name) => path.join(work, name)
-  /** Removing a large folder takes long and belongs to no one's time: it happens before the clock starts. */
-  const into = (name, run) => ({ before: () => rmSync(at(name), { recursive: true, force: true }), run })
+  /**
+   * Every alternative starts from the same disk and the same free memory: all outputs removed, nothing left to write.
+   */
+  const alone = (outputs, run) => ({
+    before() {
+      for (const output of outputs) rmSync(at(output), { recursive: true, force: true })
+      execFileSync('sync')
+    },
+    run,
+  })
   const copy = (from, sync) => () => {
     execFileSync('cp', ['-r', from, at('copy')])
     if (sync) execFileSync('sync', ['-f', at('copy')])
@@ -50,36 +58,43 @@ export async function benchFiles({ work, modelBytes, tasks, dtype, threads, roun
     })
   }
 
-  // cp of all inputs stands for reading them once; the family's bytes are written besides.
+  // What a fold cannot avoid: reading all inputs once and writing the family's bytes.
   const named = family.tasks.map((folder, i) => ({ name: `t${i}`, path: folder }))
+  await fold({ base: family.base, tasks: named, output: at('written'), threads, sync: false })
+  const readAndCopy = (sync) => () => {
+    execFileSync('sh', ['-c', `cat '${at('in')}'/*/* > /dev/null`])
+    copy(at('written'), sync)()
+  }
   const taskArguments = named.flatMap(({ name, path: folder }) => ['--task', `${name}=${folder}`])
+  const folding = ['copy', 'family']
+  const unfolding = ['copy', 'unfolded']
   let times = await interleaved(
     {
-      cp: into('copy', copy(at('in'), false)),
-      'fold API': into('family', () =>
+      'cat + cp': alone(folding, readAndCopy(false)),
+      'fold API': alone(folding, () =>
         fold({ base: family.base, tasks: named, output: at('family'), threads, sync: false }),
       ),
-      'cp + sync': into('copy', copy(at('in'), true)),
-      fold: into('family', () =>
+      'cat + cp + sync': alone(folding, readAndCopy(true)),
+      fold: alone(folding, () =>
         command('fold', ['fold', family.base, ...taskArguments, '-o', at('family')]),
       ),
     },
     rounds,
   )
   const moved = (tasks + 1) * family.modelBytes + (await folderBytes(at('family')))
-  row('fold', 'cp + sync', moved, times)
-  row('fold API', 'cp', moved, times)
-  rmSync(at('copy'), { recursive: true, force: true })
+  row('fold', 'cat + cp + sync', moved, times)
+  row('fold API', 'cat + cp', moved, times)
+  for (const output of ['copy', 'written']) rmSync(at(output), { recursive: true, force: true })
 
   const opened = await openFamily(at('family'))
   times = await interleaved(
     {
-      cp: into('copy', copy(at('family/merged'), false)),
-      'unfold API': into('unfolded', () =>
+      cp: alone(unfolding, copy(at('family/merged'), false)),
+      'unfold API': alone(unfolding, () =>
         opened.materialize('t0', at('unfolded'), { threads, sync: false }),
       ),
-      'cp + sync': into('copy', copy(at('family/merged'), true)),
-      unfold: into('unfolded', () =>
+      'cp + sync': alone(unfolding, copy(at('family/merged'), true)),
+      unfold: alone(unfolding, () =>
         command('unfold', ['unfold', at('family'), '--task', 't0', '-o', at('unfolded')]),
       ),
     },
