@@ -31,7 +31,7 @@ bool StartsAreValid(const Start* starts, uint64_t blocks, uint64_t kept) {
 
 template <typename Item, typename Start>
 int Scatter(int32_t device, const tf_cuda_scatter& job, ErrorText error) {
-  const uint64_t blocks = ScatterBlockCount(job.elements);
+  const uint64_t blocks = BlockCount(job.elements);
   const Start* starts = static_cast<const Start*>(job.starts);
   if (!StartsAreValid(starts, blocks, job.kept)) {
     return Invalid(error, "delta scatter: block starts must ascend from 0 to the number of entries");

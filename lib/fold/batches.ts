@@ -1,3 +1,4 @@
+import { byteBatches } from '../io/byte-batches.js'
 import { floatBytes } from '../pack/stored-arrays.js'
 import type { MergeableTensor } from './plan-types.js'
 
@@ -16,18 +17,11 @@ export function makeBatches<T extends Pick<MergeableTensor, 'dtype' | 'elements'
   tensors: readonly T[],
   single = false,
 ): T[][] {
-  const batches: T[][] = []
-  let bytes = 0
-  for (const tensor of tensors) {
-    const last = batches.at(-1)
-    const size = tensor.elements * floatBytes(tensor.dtype)
-    if (last === undefined || single || last.length >= BATCH_TENSORS || bytes + size > BATCH_BYTES) {
-      batches.push([tensor])
-      bytes = size
-    } else {
-      last.push(tensor)
-      bytes += size
-    }
-  }
-  return batches
+  return [
+    ...byteBatches(tensors, {
+      bytes: BATCH_BYTES,
+      items: single ? 1 : BATCH_TENSORS,
+      sizeOf: (tensor) => tensor.elements * floatBytes(tensor.dtype),
+    }),
+  ]
 }

@@ -1,6 +1,7 @@
 import type { NativeRegion, ScatterTensor } from '../binding/binding-types.js'
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
+import { byteBatches } from '../io/byte-batches.js'
 import type { NativeFiles } from './native-files.js'
 import type { TensorPart } from './tensor-parts.js'
 
@@ -81,23 +82,14 @@ function scatterTensor({ part, out }: PartJob, files: NativeFiles): ScatterTenso
 }
 
 /** Runs of jobs of one kind and one input file, so that an error can name the file. */
-function* batches(jobs: readonly PartJob[]): Generator<PartJob[]> {
-  let batch: PartJob[] = []
-  let bytes = 0
-  for (const job of jobs) {
-    const first = batch[0]?.part
-    const full = bytes + job.part.length > BATCH_BYTES || batch.length === BATCH_TENSORS
-    const other =
-      first && ((first.delta === null) !== (job.part.delta === null) || inputOf(first) !== inputOf(job.part))
-    if (batch.length > 0 && (full || other)) {
-      yield batch
-      batch = []
-      bytes = 0
-    }
-    batch.push(job)
-    bytes += job.part.length
-  }
-  if (batch.length > 0) yield batch
+function batches(jobs: readonly PartJob[]): Generator<PartJob[]> {
+  return byteBatches(jobs, {
+    bytes: BATCH_BYTES,
+    items: BATCH_TENSORS,
+    sizeOf: ({ part }) => part.length,
+    apart: (first, { part }) =>
+      (first.part.delta === null) !== (part.delta === null) || inputOf(first.part) !== inputOf(part),
+  })
 }
 
 /** The file that an error of this part is about: a delta's own, because θ* is only copied. */

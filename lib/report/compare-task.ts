@@ -3,6 +3,7 @@ import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
+import { byteBatches } from '../io/byte-batches.js'
 import type { Pack, PackTask } from '../pack/pack-types.js'
 import { floatBytes } from '../pack/stored-arrays.js'
 import { collectProblems } from './collect-problems.js'
@@ -141,17 +142,10 @@ function elementsOf({ tensor, part }: Comparison): number {
   return part.length / floatBytes(tensor.dtype as FloatDtype)
 }
 
-function* batches(comparisons: readonly Comparison[]): Generator<Comparison[]> {
-  let batch: Comparison[] = []
-  let bytes = 0
-  for (const comparison of comparisons) {
-    if (batch.length > 0 && (bytes + comparison.part.length > BATCH_BYTES || batch.length === BATCH_PARTS)) {
-      yield batch
-      batch = []
-      bytes = 0
-    }
-    batch.push(comparison)
-    bytes += comparison.part.length
-  }
-  if (batch.length > 0) yield batch
+function batches(comparisons: readonly Comparison[]): Generator<Comparison[]> {
+  return byteBatches(comparisons, {
+    bytes: BATCH_BYTES,
+    items: BATCH_PARTS,
+    sizeOf: ({ part }) => part.length,
+  })
 }

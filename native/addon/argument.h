@@ -64,6 +64,21 @@ bool ReadKeepNonFinite(Napi::Object object);
 IndexCode ReadIndexCode(Napi::Object object, const char* key, bool allow_auto);
 Threshold ReadThreshold(Napi::Object object, const char* key);
 
+/// The `tensors` of a job: name, elements and dtype of each, the rest by read(object, &tensor).
+template <class Tensor, class Read>
+std::vector<Tensor> ReadTensors(Napi::Object job, const Read& read) {
+  std::vector<Tensor> tensors;
+  ForEachObject(job, "tensors", [&](Napi::Object object) {
+    Tensor tensor;
+    tensor.name = ReadString(object, "name");
+    tensor.elements = ReadCount(object, "elements");
+    tensor.dtype = ReadDtype(object, "dtype");
+    read(object, &tensor);
+    tensors.push_back(std::move(tensor));
+  });
+  return tensors;
+}
+
 Region ReadRegion(Napi::Env env, Napi::Value value, const char* what, Pins* pins);
 Region ReadRegion(Napi::Object object, const char* key, Pins* pins);
 std::optional<Region> ReadOptionalRegion(Napi::Object object, const char* key, Pins* pins);

@@ -40,15 +40,9 @@ Napi::Value EmitResultValue(Napi::Env env, const EmitResult& result) {
 Napi::Value BindEmitDelta(const Napi::CallbackInfo& info) {
   const Napi::Object job = ReadObject(info.Env(), info[0], "job");
   Pins pins;
-  std::vector<EmitTensor> tensors;
-  ForEachObject(job, "tensors", [&](Napi::Object object) {
-    EmitTensor tensor;
-    tensor.name = ReadString(object, "name");
-    tensor.elements = ReadCount(object, "elements");
-    tensor.dtype = ReadDtype(object, "dtype");
-    tensor.task = ReadOperand(object, "task", &pins);
-    tensor.merged = ReadRegion(object, "merged", &pins);
-    tensors.push_back(std::move(tensor));
+  auto tensors = ReadTensors<EmitTensor>(job, [&](Napi::Object object, EmitTensor* tensor) {
+    tensor->task = ReadOperand(object, "task", &pins);
+    tensor->merged = ReadRegion(object, "merged", &pins);
   });
   EmitOptions options;
   options.threshold = ReadThreshold(job, "threshold");
@@ -67,16 +61,10 @@ Napi::Value BindEmitDelta(const Napi::CallbackInfo& info) {
 Napi::Value BindScatterTensors(const Napi::CallbackInfo& info) {
   const Napi::Object job = ReadObject(info.Env(), info[0], "job");
   Pins pins;
-  std::vector<ScatterTensor> tensors;
-  ForEachObject(job, "tensors", [&](Napi::Object object) {
-    ScatterTensor tensor;
-    tensor.name = ReadString(object, "name");
-    tensor.elements = ReadCount(object, "elements");
-    tensor.dtype = ReadDtype(object, "dtype");
-    tensor.merged = ReadRegion(object, "merged", &pins);
-    tensor.delta = ReadDelta(object, "delta", &pins);
-    tensor.out = ReadRegion(object, "out", &pins);
-    tensors.push_back(std::move(tensor));
+  auto tensors = ReadTensors<ScatterTensor>(job, [&](Napi::Object object, ScatterTensor* tensor) {
+    tensor->merged = ReadRegion(object, "merged", &pins);
+    tensor->delta = ReadDelta(object, "delta", &pins);
+    tensor->out = ReadRegion(object, "out", &pins);
   });
   return StartVoidJob(
       info.Env(), info[1], std::move(pins),
@@ -86,16 +74,10 @@ Napi::Value BindScatterTensors(const Napi::CallbackInfo& info) {
 Napi::Value BindCompareTensors(const Napi::CallbackInfo& info) {
   const Napi::Object job = ReadObject(info.Env(), info[0], "job");
   Pins pins;
-  std::vector<CompareTensor> tensors;
-  ForEachObject(job, "tensors", [&](Napi::Object object) {
-    CompareTensor tensor;
-    tensor.name = ReadString(object, "name");
-    tensor.elements = ReadCount(object, "elements");
-    tensor.dtype = ReadDtype(object, "dtype");
-    tensor.merged = ReadRegion(object, "merged", &pins);
-    tensor.delta = ReadDelta(object, "delta", &pins);
-    tensor.against = ReadOperand(object, "against", &pins);
-    tensors.push_back(std::move(tensor));
+  auto tensors = ReadTensors<CompareTensor>(job, [&](Napi::Object object, CompareTensor* tensor) {
+    tensor->merged = ReadRegion(object, "merged", &pins);
+    tensor->delta = ReadDelta(object, "delta", &pins);
+    tensor->against = ReadOperand(object, "against", &pins);
   });
   return StartJob(
       info.Env(), info[1], std::move(pins),

@@ -2,6 +2,7 @@
 #include "addon/argument.h"
 #include "addon/bindings.h"
 #include "addon/error_value.h"
+#include "addon/string_array.h"
 #include "backend/cuda_loader.h"
 #include "backend/registry.h"
 #include "core/thread_pool.h"
@@ -11,11 +12,8 @@ namespace taskfold {
 Napi::Value Devices(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object cpu = Napi::Object::New(env);
-  const std::vector<std::string> names = SimdTargetNames();
-  const Napi::Array available = Napi::Array::New(env, names.size());
-  for (size_t i = 0; i < names.size(); i++) available.Set(static_cast<uint32_t>(i), names[i]);
   cpu.Set("simd", CurrentSimdTargetName());
-  cpu.Set("simdAvailable", available);
+  cpu.Set("simdAvailable", StringArray(env, SimdTargetNames()));
   cpu.Set("threads", static_cast<double>(MachineThreads()));
   const CudaStatus status = ProbeCuda(AddonData::Of(env).cuda_library);
   const Napi::Array devices = Napi::Array::New(env, status.devices.size());

@@ -1,6 +1,7 @@
 #include "addon/argument.h"
 #include "addon/async_job.h"
 #include "addon/bindings.h"
+#include "addon/string_array.h"
 #include "ops/convert_region.h"
 #include "ops/copy_regions.h"
 #include "ops/fingerprint.h"
@@ -30,9 +31,7 @@ Napi::Value BindFingerprintRegions(const Napi::CallbackInfo& info) {
       info.Env(), info[1], std::move(pins),
       [regions = std::move(regions)](RunControl& control) { return FingerprintRegions(regions, control); },
       [](Napi::Env env, std::vector<std::string>& fingerprints) -> Napi::Value {
-        const Napi::Array array = Napi::Array::New(env, fingerprints.size());
-        for (size_t i = 0; i < fingerprints.size(); i++) array.Set(static_cast<uint32_t>(i), fingerprints[i]);
-        return array;
+        return StringArray(env, fingerprints);
       });
 }
 

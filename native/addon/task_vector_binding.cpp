@@ -4,24 +4,18 @@
 #include "addon/async_job.h"
 #include "addon/bindings.h"
 #include "addon/error_value.h"
+#include "addon/string_array.h"
 #include "ops/task_vector.h"
 
 namespace taskfold {
 namespace {
 
 std::vector<MergeTensor> ReadMergeTensors(Napi::Object job, bool with_out, Pins* pins) {
-  std::vector<MergeTensor> tensors;
-  ForEachObject(job, "tensors", [&](Napi::Object object) {
-    MergeTensor tensor;
-    tensor.name = ReadString(object, "name");
-    tensor.elements = ReadCount(object, "elements");
-    tensor.dtype = ReadDtype(object, "dtype");
-    tensor.base = ReadOperand(object, "base", pins);
-    tensor.tasks = ReadOperands(object, "tasks", pins);
-    if (with_out) tensor.out = ReadOptionalRegion(object, "out", pins);
-    tensors.push_back(std::move(tensor));
+  return ReadTensors<MergeTensor>(job, [&](Napi::Object object, MergeTensor* tensor) {
+    tensor->base = ReadOperand(object, "base", pins);
+    tensor->tasks = ReadOperands(object, "tasks", pins);
+    if (with_out) tensor->out = ReadOptionalRegion(object, "out", pins);
   });
-  return tensors;
 }
 
 float ReadLambda(Napi::Object job) {
@@ -31,12 +25,6 @@ float ReadLambda(Napi::Object job) {
     throw ArgumentError(job.Env(), "expected lambda to be a finite f32 (use Math.fround)");
   }
   return lambda;
-}
-
-Napi::Array StringArray(Napi::Env env, const std::vector<std::string>& strings) {
-  const Napi::Array array = Napi::Array::New(env, strings.size());
-  for (size_t i = 0; i < strings.size(); i++) array.Set(static_cast<uint32_t>(i), strings[i]);
-  return array;
 }
 
 }  // namespace
@@ -81,15 +69,9 @@ Napi::Value BindMergeTensors(const Napi::CallbackInfo& info) {
 Napi::Value BindCountResiduals(const Napi::CallbackInfo& info) {
   const Napi::Object job = ReadObject(info.Env(), info[0], "job");
   Pins pins;
-  std::vector<ResidualTensor> tensors;
-  ForEachObject(job, "tensors", [&](Napi::Object object) {
-    ResidualTensor tensor;
-    tensor.name = ReadString(object, "name");
-    tensor.elements = ReadCount(object, "elements");
-    tensor.dtype = ReadDtype(object, "dtype");
-    tensor.merged = ReadRegion(object, "merged", &pins);
-    tensor.tasks = ReadOperands(object, "tasks", &pins);
-    tensors.push_back(std::move(tensor));
+  auto tensors = ReadTensors<ResidualTensor>(job, [&](Napi::Object object, ResidualTensor* tensor) {
+    tensor->merged = ReadRegion(object, "merged", &pins);
+    tensor->tasks = ReadOperands(object, "tasks", &pins);
   });
   const bool keep = ReadKeepNonFinite(job);
   auto use = std::make_shared<SelectionUse>(info.Env(), ReadSelection(job, "selection", false), false);

@@ -8,7 +8,7 @@ namespace taskfold {
 
 /// A delta's entries are grouped by blocks of this many elements, so that a position inside a block fits in
 /// 16 bits.
-inline constexpr uint64_t kScatterBlockElements = 65536;
+inline constexpr uint64_t kBlockElements = 65536;
 
 /// A delta in u16 block code and the dense tensor that it patches. Nothing is owned; everything lives on one
 /// side, host or device. Compiled for both: C++17, no library calls.
@@ -25,8 +25,8 @@ struct BlockScatter {
 };
 
 /// Number of blocks that cover `elements`.
-TF_HD constexpr uint64_t ScatterBlockCount(uint64_t elements) {
-  return elements / kScatterBlockElements + (elements % kScatterBlockElements != 0 ? 1 : 0);
+TF_HD constexpr uint64_t BlockCount(uint64_t elements) {
+  return elements / kBlockElements + (elements % kBlockElements != 0 ? 1 : 0);
 }
 
 /// Stores one block's entries: lane l of `lanes` takes entries l, l + lanes, …, so that neighbouring lanes
@@ -36,7 +36,7 @@ TF_HD constexpr uint64_t ScatterBlockCount(uint64_t elements) {
 template <typename Item, typename Start>
 TF_HD inline uint64_t ScatterLane(const BlockScatter<Item, Start>& job, uint64_t block, uint32_t lane,
                                   uint32_t lanes) {
-  const uint64_t first = block * kScatterBlockElements;
+  const uint64_t first = block * kBlockElements;
   const uint64_t left = job.elements - first;
   const uint64_t end = job.starts[block + 1];
   uint64_t refused = 0;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/block_scatter.h"
 #include "core/region.h"
 #include "core/run_control.h"
 #include "ops/scratch.h"
@@ -11,10 +12,8 @@
 
 namespace taskfold {
 
-constexpr uint64_t kBlockElements = TF_MAX_PIECE;
+static_assert(kBlockElements == TF_MAX_PIECE);
 constexpr size_t kBlockWords = kBlockElements / 64;
-
-constexpr uint64_t BlockCount(uint64_t elements) { return (elements + kBlockElements - 1) / kBlockElements; }
 
 /// Which entries of one block are kept, and the task's values there.
 struct MarkedBlock {

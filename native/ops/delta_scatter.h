@@ -32,8 +32,6 @@ class DeltaDecoder {
  public:
   /// Reads and checks the block starts.
   DeltaDecoder(const std::string& name, uint64_t elements, Dtype dtype, const DeltaRegions& delta);
-  /// Entries before this block, and in it.
-  uint64_t Start(uint64_t block) const { return starts_[block]; }
   /// Overwrites the kept positions of one block: dst holds its `n` elements. Uses scratch slots slot … slot
   /// + 1.
   void Apply(uint64_t block, size_t n, void* dst, Scratch& scratch, size_t slot) const;

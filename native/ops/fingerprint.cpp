@@ -13,25 +13,27 @@ struct alignas(64) LeafHasher::State {
   XXH3_state_t xxh3;
 };
 
-LeafHasher::LeafHasher() : state_(new State) { Reset(); }
-LeafHasher::~LeafHasher() = default;
-void LeafHasher::Reset() { XXH3_128bits_reset(&state_->xxh3); }
-void LeafHasher::Add(const void* data, size_t length) { XXH3_128bits_update(&state_->xxh3, data, length); }
+namespace {
 
-Digest LeafHasher::Finish() const {
-  Digest digest;
+Digest CanonicalDigest(XXH128_hash_t hash) {
   XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state_->xxh3));
-  memcpy(digest.bytes, canonical.digest, 16);
+  XXH128_canonicalFromHash(&canonical, hash);
+  Digest digest;
+  memcpy(digest.bytes, canonical.digest, sizeof digest.bytes);
   return digest;
 }
 
+}  // namespace
+
+LeafHasher::LeafHasher() : state_(new State) { XXH3_128bits_reset(&state_->xxh3); }
+LeafHasher::~LeafHasher() = default;
+void LeafHasher::Add(const void* data, size_t length) { XXH3_128bits_update(&state_->xxh3, data, length); }
+Digest LeafHasher::Finish() const { return CanonicalDigest(XXH3_128bits_digest(&state_->xxh3)); }
+
 std::string CombineLeaves(const Digest* leaves, size_t count) {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits(leaves, count * sizeof(Digest)));
   constexpr char kHex[] = "0123456789abcdef";
   std::string text;
-  for (const uint8_t byte : canonical.digest) {
+  for (const uint8_t byte : CanonicalDigest(XXH3_128bits(leaves, count * sizeof(Digest))).bytes) {
     text += kHex[byte >> 4];
     text += kHex[byte & 15];
   }
@@ -51,9 +53,7 @@ std::vector<std::string> FingerprintRegions(const std::vector<Region>& regions, 
     const uint64_t offset = leaf * kLeafBytes;
     const auto length = static_cast<size_t>(std::min<uint64_t>(kLeafBytes, region.length() - offset));
     const uint8_t* bytes = region.Read(offset, length, scratch[worker].Get(0, kLeafBytes));
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, length));
-    memcpy(leaves[item].bytes, canonical.digest, 16);
+    leaves[item] = CanonicalDigest(XXH3_128bits(bytes, length));
     control.AddProgress(length);
   });
   std::vector<std::string> fingerprints;

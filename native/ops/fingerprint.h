@@ -22,7 +22,6 @@ class LeafHasher {
  public:
   LeafHasher();
   ~LeafHasher();
-  void Reset();
   void Add(const void* data, size_t length);
   Digest Finish() const;
 

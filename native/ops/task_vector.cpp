@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "backend/registry.h"
+#include "core/block_scatter.h"
 #include "core/thread_pool.h"
 #include "ops/fingerprint.h"
 #include "ops/non_finite.h"
@@ -183,7 +184,7 @@ void CountResiduals(const std::vector<ResidualTensor>& tensors, Selection& selec
   WorkList list;
   for (const ResidualTensor& tensor : tensors) {
     CheckResidualTensor(tensor, selection.tasks());
-    list.Add((tensor.elements + TF_MAX_PIECE - 1) / TF_MAX_PIECE);
+    list.Add(BlockCount(tensor.elements));
   }
   selection.BeginPass();
   ScratchPerWorker scratches(control.threads());

@@ -10,9 +10,9 @@
 
 namespace {
 
+using taskfold::BlockCount;
 using taskfold::BlockScatter;
-using taskfold::kScatterBlockElements;
-using taskfold::ScatterBlockCount;
+using taskfold::kBlockElements;
 using taskfold::ScatterLane;
 
 int checks = 0;
@@ -37,10 +37,10 @@ template <typename Item, typename Start>
 Delta<Item, Start> RandomDelta(uint64_t elements, double density, std::mt19937_64& random) {
   Delta<Item, Start> delta;
   std::bernoulli_distribution keep(density);
-  for (uint64_t block = 0; block < ScatterBlockCount(elements); ++block) {
+  for (uint64_t block = 0; block < BlockCount(elements); ++block) {
     delta.starts.push_back(static_cast<Start>(delta.index.size()));
-    const uint64_t first = block * kScatterBlockElements;
-    for (uint64_t i = first; i < std::min(elements, first + kScatterBlockElements); ++i) {
+    const uint64_t first = block * kBlockElements;
+    for (uint64_t i = first; i < std::min(elements, first + kBlockElements); ++i) {
       if (!keep(random)) continue;
       delta.positions.push_back(i);
       delta.index.push_back(static_cast<uint16_t>(i - first));
@@ -54,7 +54,7 @@ Delta<Item, Start> RandomDelta(uint64_t elements, double density, std::mt19937_6
 template <typename Item, typename Start>
 uint64_t RunSerially(const BlockScatter<Item, Start>& job, uint32_t lanes, bool backwards) {
   uint64_t refused = 0;
-  for (uint64_t block = 0; block < ScatterBlockCount(job.elements); ++block) {
+  for (uint64_t block = 0; block < BlockCount(job.elements); ++block) {
     for (uint32_t i = 0; i < lanes; ++i)
       refused += ScatterLane(job, block, backwards ? lanes - 1 - i : i, lanes);
   }
@@ -83,9 +83,9 @@ void AgreesWithNaiveScatter(uint64_t elements, double density, std::mt19937_64& 
 
 // The last block may be shorter than 65 536 elements; a file may still name positions behind its end.
 void RefusesEntriesBehindTheEnd() {
-  for (const uint64_t elements : {uint64_t{1}, uint64_t{7}, kScatterBlockElements + 3}) {
-    const uint64_t blocks = ScatterBlockCount(elements);
-    const uint64_t left = elements - (blocks - 1) * kScatterBlockElements;
+  for (const uint64_t elements : {uint64_t{1}, uint64_t{7}, kBlockElements + 3}) {
+    const uint64_t blocks = BlockCount(elements);
+    const uint64_t left = elements - (blocks - 1) * kBlockElements;
     std::vector<uint16_t> dense(elements, 1);
     std::vector<uint32_t> starts(blocks + 1, 0);
     const std::vector<uint16_t> index = {0, static_cast<uint16_t>(left), 65535};
@@ -101,11 +101,11 @@ void RefusesEntriesBehindTheEnd() {
 }
 
 void CountsBlocks() {
-  Check(ScatterBlockCount(0) == 0, "no block for an empty tensor", 0, 0, 0);
-  Check(ScatterBlockCount(1) == 1, "one block for a scalar", 1, 0, 0);
-  Check(ScatterBlockCount(65536) == 1, "one full block", 65536, 0, 0);
-  Check(ScatterBlockCount(65537) == 2, "one element more", 65537, 0, 0);
-  Check(ScatterBlockCount(UINT64_MAX) == (uint64_t{1} << 48), "no overflow", UINT64_MAX, 0, 0);
+  Check(BlockCount(0) == 0, "no block for an empty tensor", 0, 0, 0);
+  Check(BlockCount(1) == 1, "one block for a scalar", 1, 0, 0);
+  Check(BlockCount(65536) == 1, "one full block", 65536, 0, 0);
+  Check(BlockCount(65537) == 2, "one element more", 65537, 0, 0);
+  Check(BlockCount(UINT64_MAX) == (uint64_t{1} << 48), "no overflow", UINT64_MAX, 0, 0);
 }
 
 }  // namespace
