@@ -15,12 +15,16 @@ const LIB_ROOMS = {
   checkpoint: ['errors', 'io', 'binding'],
   merge: ['errors', 'io', 'binding', 'checkpoint'],
   pack: ['errors', 'io', 'binding', 'checkpoint'],
-  fold: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack'],
-  materialize: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack'],
-  report: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'materialize'],
+  lora: ['errors', 'io', 'binding', 'checkpoint'],
+  fold: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'lora'],
+  materialize: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'lora'],
+  report: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'lora', 'materialize'],
   kernels: ['errors', 'io', 'binding', 'checkpoint', 'merge'],
-  cli: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'materialize', 'report', 'fold', '.'],
-  '.': ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'materialize', 'report', 'fold', 'kernels'],
+  cli: ['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'lora', 'materialize', 'report', 'fold', '.'],
+  '.': [
+    ...['errors', 'io', 'binding', 'checkpoint', 'merge', 'pack', 'lora', 'materialize', 'report', 'fold'],
+    'kernels',
+  ],
 }
 
 /** Room of the native code → rooms that it may include besides itself. */
@@ -28,7 +32,8 @@ const NATIVE_ROOMS = {
   core: [],
   backend: ['core'],
   cpu: ['core', 'backend'],
-  ops: ['core', 'backend'],
+  linalg: ['core'],
+  ops: ['core', 'backend', 'linalg'],
   addon: ['core', 'backend', 'ops'],
   cuda: ['core', 'backend'],
 }
@@ -37,6 +42,7 @@ const GUARDED_HEADERS = [
   { pattern: /^(napi|node_api|js_native_api)/, rooms: ['addon'] },
   { pattern: /^(cuda|cub\/|thrust\/|cooperative_groups)/, rooms: ['cuda'] },
   { pattern: /^hwy\//, rooms: ['cpu'] },
+  { pattern: /^(cblas|lapacke?|f77blas|openblas_config|Accelerate\/)/, rooms: ['linalg'] },
 ]
 /** The one place that names the backends, and the C interface that the loader opens. */
 const NATIVE_EXCEPTIONS = new Set([

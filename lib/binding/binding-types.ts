@@ -248,6 +248,96 @@ export interface ScatterEntriesJob {
   values: Uint8Array
 }
 
+/** One LoRA product s·B·A, never formed. Conv kernels are flattened: A is [rank, in·kh·kw]. */
+export interface LowRankProduct {
+  /** B [rows × rank], row-major. */
+  b: Operand
+  /** A [rank × columns], row-major. */
+  a: Operand
+  rank: number
+  /** s; α/r or α/√r of a LoRA layer, any finite number. */
+  scale: number
+}
+
+/** What singular values go into. 'sqrt': B = U·√Σ and A = √Σ·Vᵀ. 'none': B = U and A = Vᵀ, orthonormal. */
+export type SvdSplit = 'sqrt' | 'none'
+
+/** A sum of low-rank products, Σ s·B·A [rows × columns], and where its best rank-`keep` factors go. */
+export interface ProductLayer {
+  name: string
+  rows: number
+  columns: number
+  /** At least one. */
+  products: LowRankProduct[]
+  /**
+   * Rank of the result; components beyond min(rows, columns, Σ rank) are zeros. null: singular values only, and outB and
+   * outA must be null.
+   */
+  keep: number | null
+  /** B [rows × keep], rounded to its dtype. */
+  outB: Operand | null
+  /** A [keep × columns]. */
+  outA: Operand | null
+}
+
+/**
+ * Best rank-q factors of sums of low-rank products: QR of both sides, SVD of the small core in f64 (design.md section 1).
+ * NaN or infinity in a factor rejects with NON_FINITE (operand 'a' or 'b').
+ */
+export interface TruncateJob {
+  layers: ProductLayer[]
+  split: SvdSplit
+}
+
+/** A dense tensor [rows × columns] with low-rank products added: out = round(base + Σ s·B·A), computed in f32. */
+export interface AddProductsTensor {
+  name: string
+  rows: number
+  columns: number
+  base: Operand
+  /** `transposed`: the product is [columns × rows] (B [columns × rank], A [rank × rows]) and its transpose is added. */
+  products: (LowRankProduct & { transposed: boolean })[]
+  /** In any dtype; usually the base's. */
+  out: Operand
+}
+
+/**
+ * Randomized SVD (Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1) of one dense matrix, or of a difference of two,
+ * read in row blocks: memory is that of the sketch, (rows + columns) × (rank + oversample).
+ */
+export interface RandomizedSvdJob {
+  name: string
+  rows: number
+  columns: number
+  /** The matrix, or θt. Row-major. */
+  matrix: Operand
+  /** θ0, or null. The matrix decomposed is matrix − minus, subtracted in f32. */
+  minus: Operand | null
+  /** Components wanted: 1 to min(rows, columns). */
+  rank: number
+  /** Keep only the first components that hold this share of the squared Frobenius norm; null: keep `rank`. */
+  energy: number | null
+  /** Extra columns of the sketch; it never has more than min(rows, columns). */
+  oversample: number
+  /** Power iterations. */
+  powerIters: number
+  /** 0 to 2^53 − 1: the test matrix is the same for the same seed on every machine. */
+  seed: number
+  split: SvdSplit
+  /** [rows × kept] and [kept × columns] go to the front of these regions, which have room for `rank`. */
+  outB: Operand
+  outA: Operand
+}
+
+export interface RandomizedSvdResult {
+  /** Components written: `rank`, or fewer by `energy` (at least 1). */
+  kept: number
+  /** The first `rank` singular values, descending. */
+  singularValues: Float64Array
+  /** ‖matrix − minus‖² (Frobenius), summed in f64. */
+  squaredNorm: number
+}
+
 export interface NativeDevices {
   cpu: { simd: string; simdAvailable: string[]; threads: number }
   cuda: { available: boolean; reason: string; devices: { name: string; memoryBytes: number }[] }
@@ -278,6 +368,10 @@ export interface NativeBinding {
   convertRegion(job: ConvertJob, control: JobControl): Promise<ConvertResult>
   selectEntries(job: SelectEntriesJob, control: JobControl): Promise<SelectedEntries>
   scatterEntries(job: ScatterEntriesJob, control: JobControl): Promise<void>
+  /** One Float64Array a layer: all min(rows, columns, Σ rank) singular values, descending. */
+  truncateProducts(job: TruncateJob, control: JobControl): Promise<Float64Array[]>
+  addProducts(job: { tensors: AddProductsTensor[] }, control: JobControl): Promise<void>
+  randomizedSvd(job: RandomizedSvdJob, control: JobControl): Promise<RandomizedSvdResult>
   devices(): NativeDevices
   /** Forces a SIMD target for the whole process (tests). Throws INVALID_ARGUMENT when the machine lacks it. */
   setSimdTarget(name: string): void

@@ -23,6 +23,8 @@ const known: Record<ErrorCode, true> = {
   INDEX_INVALID: true,
   SHARD_MISSING: true,
   INDEX_MISMATCH: true,
+  ADAPTER_INVALID: true,
+  ADAPTER_UNSUPPORTED: true,
   PREFLIGHT_FAILED: true,
   NOTHING_TO_MERGE: true,
   NON_FINITE: true,

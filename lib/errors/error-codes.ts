@@ -27,6 +27,9 @@ export type ErrorCode =
   | 'INDEX_INVALID' // model.safetensors.index.json is malformed or names a shard outside its folder
   | 'SHARD_MISSING' // the index names a file that is not there
   | 'INDEX_MISMATCH' // index and shards disagree about which file holds a tensor
+  // LoRA adapters
+  | 'ADAPTER_INVALID' // adapter_config.json and the tensors of an adapter contradict each other or the format
+  | 'ADAPTER_UNSUPPORTED' // a variant (DoRA, LoHa, …) that would silently come out wrong
   // fold
   | 'PREFLIGHT_FAILED' // several problems at once: see `problems`
   | 'NOTHING_TO_MERGE' // base and tasks share no floating tensor of equal shape
