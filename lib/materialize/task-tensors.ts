@@ -1,4 +1,4 @@
-import { NativeFiles } from '../pack/native-files.js'
+import { NativeFiles } from '../binding/native-files.js'
 import type { Pack } from '../pack/pack-types.js'
 import { materializeTensor, type TaskTensorData } from './materialize-tensor.js'
 

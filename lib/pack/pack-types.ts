@@ -1,15 +1,8 @@
+import type { FileRange } from '../binding/native-files.js'
 import type { Checkpoint, CheckpointFile } from '../checkpoint/checkpoint-types.js'
 import type { Manifest, ManifestTask, TaskTensor } from './pack-format.js'
 
-/** Bytes of one file of the family. */
-export interface FileRange {
-  /** Absolute path. */
-  file: string
-  /** First byte, counted from the start of the file. */
-  offset: number
-  /** Length in bytes, with padding where the format pads. */
-  length: number
-}
+export type { FileRange } from '../binding/native-files.js'
 
 /** Where a delta's arrays lie. */
 export interface DeltaArrays {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import test from 'ava'
 import type { TaskfoldError } from '../../../lib/errors/taskfold-error.js'
-import { NativeFiles } from '../../../lib/pack/native-files.js'
+import { NativeFiles } from '../../../lib/binding/native-files.js'
 import { openPack } from '../../../lib/pack/open-pack.js'
 import { checkTaskArrays, decodeDeltas } from '../../../lib/report/verify-deltas.js'
 import { naivePack } from '../../helpers/naive-pack.js'

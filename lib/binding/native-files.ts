@@ -1,7 +1,19 @@
-import type { NativeFile, NativeRegion } from '../binding/binding-types.js'
-import { native } from '../binding/load-binding.js'
+import { TaskfoldError } from '../errors/taskfold-error.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
-import type { FileRange } from './pack-types.js'
+import type { FloatDtype, NativeFile, NativeRegion, Operand } from './binding-types.js'
+import { native } from './load-binding.js'
+
+/** Bytes of one file. */
+export interface FileRange {
+  /** Absolute path. */
+  file: string
+  /** First byte, counted from the start of the file. */
+  offset: number
+  /** Length in bytes, with padding where the format pads. */
+  length: number
+}
+
+const FLOAT_DTYPES: ReadonlySet<string> = new Set<FloatDtype>(['F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'])
 
 /** Opens files for native jobs once each, and closes them together. */
 export class NativeFiles {
@@ -18,6 +30,20 @@ export class NativeFiles {
     if (range instanceof Uint8Array) return range
     const { file, offset, length } = range
     return { file: this.open(file, 'r'), offset, length }
+  }
+
+  /**
+   * A stored floating tensor as an operand of a job.
+   *
+   * @param tensor - its bytes and dtype
+   * @returns the operand
+   * @throws TaskfoldError INTERNAL for a dtype that the kernels do not take; NOT_FOUND, IO_ERROR, NATIVE_BINDING
+   */
+  operand(tensor: FileRange & { name: string; dtype: string }): Operand {
+    if (!FLOAT_DTYPES.has(tensor.dtype)) {
+      throw new TaskfoldError('INTERNAL', `tensor ${tensor.name} is ${tensor.dtype}`, { tensor: tensor.name })
+    }
+    return { region: this.region(tensor), dtype: tensor.dtype as FloatDtype }
   }
 
   /**
