@@ -50,6 +50,33 @@ export function parseThreads(text: string): number {
 }
 
 /**
+ * A whole number.
+ *
+ * @param text - as typed
+ * @returns 0 or more
+ * @throws InvalidArgumentError for anything else
+ */
+export function parseWhole(text: string): number {
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number, 0 or more.')
+  return value
+}
+
+/**
+ * A whole number that counts something.
+ *
+ * @param text - as typed
+ * @returns 1 or more
+ * @throws InvalidArgumentError for anything else
+ */
+export function parseCount(text: string): number {
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : 0
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError('It must be a whole number from 1 on.')
+  return value
+}
+
+/**
  * Adds one NAME=PATH to those before it. The path may hold '=' itself.
  *
  * @param text - as typed

@@ -5,6 +5,7 @@ import { CliContext } from './cli-context.js'
 import { devicesCommand } from './devices-command.js'
 import { foldCommand } from './fold-command.js'
 import { inspectCommand } from './inspect-command.js'
+import { loraCommand } from './lora-command.js'
 import { type CliStreams, Output } from './output.js'
 import { watchSignals } from './signals.js'
 import { unfoldCommand } from './unfold-command.js'
@@ -17,6 +18,8 @@ Examples:
   $ taskfold verify family --against cars=./vit-cars
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C.`
+
+const COMMANDS = [foldCommand, unfoldCommand, inspectCommand, verifyCommand, loraCommand, devicesCommand]
 
 /**
  * Runs the command line once.
@@ -35,11 +38,11 @@ export async function run(args: readonly string[], streams: CliStreams = process
     .version(packageVersion())
     .addHelpText('after', EXAMPLES)
     .showSuggestionAfterError()
-  for (const make of [foldCommand, unfoldCommand, inspectCommand, verifyCommand, devicesCommand]) {
+  for (const make of COMMANDS) {
     program.addCommand(make(context))
   }
   const usage: string[] = []
-  for (const command of [program, ...program.commands]) {
+  for (const command of withSubcommands(program)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => streams.stdout.write(text),
       writeErr: (text) => usage.push(text),
@@ -58,6 +61,10 @@ export async function run(args: readonly string[], streams: CliStreams = process
   } finally {
     watch.close()
   }
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)]
 }
 
 function printUsageError(

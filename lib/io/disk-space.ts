@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { TaskfoldError } from '../errors/taskfold-error.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 
 /**
@@ -24,4 +25,20 @@ export async function freeBytes(folder: string): Promise<number> {
       path = parent
     }
   }
+}
+
+/**
+ * Refuses an output that its disk has no room for.
+ *
+ * @param folder - folder to be written
+ * @param bytes - what it takes at most
+ * @throws TaskfoldError DISK_FULL, IO_ERROR
+ */
+export async function assertSpace(folder: string, bytes: number): Promise<void> {
+  const free = await freeBytes(folder)
+  if (free >= bytes) return
+  throw new TaskfoldError('DISK_FULL', `${folder} needs ${bytes} bytes, but its disk has ${free} free`, {
+    file: folder,
+    hint: 'free some space or write to another disk',
+  })
 }

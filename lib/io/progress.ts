@@ -8,6 +8,7 @@ export type ProgressPhase =
   | 'select'
   | 'write deltas'
   | 'copy'
+  | 'decompose'
   | 'verify'
   | 'materialize'
 

@@ -1,0 +1,74 @@
+import { Command, Option } from 'commander'
+import type { LoraExtractOptions } from '../lora/extract-options.js'
+import { loraExtract } from '../lora/lora-extract.js'
+import type { CliContext } from './cli-context.js'
+import { extractText } from './lora-text.js'
+import type { OutputOptions } from './output.js'
+import { collect, parseCount, parseShare, parseThreads, parseWhole } from './parse-values.js'
+
+const EXAMPLES = `
+Examples:
+  $ taskfold lora extract ./llama ./llama-chat --rank 32 -o chat-lora
+  $ taskfold lora extract org/base org/tuned --energy 0.9 --max-rank 64 -o tuned-lora
+  $ taskfold lora extract base.safetensors tuned.safetensors --rank 16 --include 'q_proj$' --include 'v_proj$' -o qv
+
+Each matrix of the fine-tune minus the base is decomposed by a randomized SVD, row block by row block. Embeddings, heads
+and convolutions are left out unless asked for; what the base lacks (a new head) is stored whole, as modules_to_save.
+The result loads with PEFT: PeftModel.from_pretrained(base, FOLDER).`
+
+type ExtractFlags = OutputOptions & Omit<LoraExtractOptions, 'base' | 'finetuned' | 'signal' | 'onProgress'>
+
+/**
+ * The command `taskfold lora extract`.
+ *
+ * @param context - where it prints and how it is stopped
+ * @returns the command, for the group
+ */
+export function loraExtractCommand(context: CliContext): Command {
+  return new Command('extract')
+    .description('make a PEFT adapter of a full fine-tune')
+    .argument('<base>', 'the model that it was fine-tuned from')
+    .argument('<finetuned>', 'the fine-tune')
+    .requiredOption('-o, --output <folder>', 'where to write the adapter')
+    .option('--rank <q>', 'one rank for every layer', parseCount)
+    .option(
+      '--energy <share>',
+      'smallest ranks that keep this share of the squared norm, such as 0.9',
+      parseShare,
+    )
+    .option('--max-rank <q>', 'highest rank that --energy may choose (default: 256)', parseCount)
+    .option('--include <regex>', 'only modules with a matching name; may be repeated', collect)
+    .option('--exclude <regex>', 'no modules with a matching name; may be repeated', collect)
+    .option('--embeddings', 'embedding tables too')
+    .option('--heads', 'output heads too (lm_head, classifier, …)')
+    .option('--conv', 'convolutions too')
+    .option('--save <regex>', 'store matching modules whole; may be repeated', collect)
+    .option('--oversample <p>', 'extra columns of the sketch', parseWhole, 8)
+    .option('--power-iters <n>', 'power iterations', parseWhole, 2)
+    .option('--seed <n>', 'seed of the sketch', parseWhole, 0)
+    .addOption(
+      new Option('--dtype <dtype>', "dtype of the factors; keep: the fine-tune's")
+        .choices(['keep', 'f32', 'f16', 'bf16'])
+        .default('keep'),
+    )
+    .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
+    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
+    .option('--force', 'replace an existing adapter')
+    .option('--json', 'print one JSON document, singular values included')
+    .option('--quiet', 'print nothing but errors')
+    .addHelpText('after', EXAMPLES)
+    .action((base: string, finetuned: string, flags: ExtractFlags) =>
+      context.run(flags, async (output, signal) => {
+        const { json: _json, quiet: _quiet, ...rest } = flags
+        const result = await loraExtract({
+          ...rest,
+          base,
+          finetuned,
+          signal,
+          onProgress: output.onProgress,
+        })
+        output.result(result, () => extractText(result))
+        return 0
+      }),
+    )
+}

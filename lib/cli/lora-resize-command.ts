@@ -1,0 +1,61 @@
+import { Command, Option } from 'commander'
+import { type AdapterDtype, type LoraResizeOptions, loraResize } from '../lora/lora-resize.js'
+import type { CliContext } from './cli-context.js'
+import { resizeText } from './lora-text.js'
+import type { OutputOptions } from './output.js'
+import { parseThreads } from './parse-values.js'
+import { addRankOptions, type RankFlags } from './rank-flags.js'
+
+const EXAMPLES = `
+Examples:
+  $ taskfold lora resize ./style-lora --rank 8 -o style-r8
+  $ taskfold lora resize org/style-lora --energy 0.9 --max-rank 32 -o style-small
+  $ taskfold lora resize style.safetensors --budget 20MB --layers -o style-20mb
+
+ADAPTER is a PEFT folder, org/name[@revision] in the local Hugging Face cache, or a kohya / LyCORIS-LoCon .safetensors
+file. Every layer gets its best approximation of the new rank; the scale is folded in, so that lora_alpha equals r.
+--budget spreads one number of bytes or parameters (20MB, 8MiB, 2Mparams) over all layers by their singular values.`
+
+interface ResizeFlags extends OutputOptions, RankFlags {
+  output: string
+  dtype?: AdapterDtype
+  layers?: boolean
+  threads?: number
+  cacheDir?: string
+  force?: boolean
+}
+
+/**
+ * The command `taskfold lora resize`.
+ *
+ * @param context - where it prints and how it is stopped
+ * @returns the command, for the group
+ */
+export function loraResizeCommand(context: CliContext): Command {
+  const command = new Command('resize')
+    .description("lower an adapter's ranks")
+    .argument('<adapter>', 'adapter to resize; it is not changed')
+    .requiredOption('-o, --output <folder>', 'where to write the new adapter')
+  return addRankOptions(command)
+    .addOption(
+      new Option('--dtype <dtype>', 'dtype of the factors; keep: as they were')
+        .choices(['keep', 'f32', 'f16', 'bf16'])
+        .default('keep'),
+    )
+    .option('--layers', 'list every layer')
+    .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
+    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
+    .option('--force', 'replace an existing adapter')
+    .option('--json', 'print one JSON document, singular values included')
+    .option('--quiet', 'print nothing but errors')
+    .addHelpText('after', EXAMPLES)
+    .action((adapter: string, flags: ResizeFlags) =>
+      context.run(flags, async (output, signal) => {
+        const { json: _json, quiet: _quiet, layers, ...rest } = flags
+        const options: LoraResizeOptions = { ...rest, adapter, signal, onProgress: output.onProgress }
+        const result = await loraResize(options)
+        output.result(result, () => resizeText(result, layers ?? false))
+        return 0
+      }),
+    )
+}

@@ -1,0 +1,118 @@
+import { performance } from 'node:perf_hooks'
+import { TaskfoldError } from '../errors/taskfold-error.js'
+import { throwIfAborted } from '../errors/throw-if-aborted.js'
+import { toTaskfoldError } from '../errors/to-taskfold-error.js'
+import { openOutputFolder } from '../io/atomic-output.js'
+import { createProgress, type OnProgress } from '../io/progress.js'
+import { type AdapterReport, totalEnergy } from './adapter-report.js'
+import { openAdapter } from './open-adapter.js'
+import { checkRank, type RankOptions, requiredRankRule } from './rank-options.js'
+import { decomposeBytes, writeResizedAdapter } from './write-adapter.js'
+
+/** Dtypes that factors can be stored in; 'keep': as they were. */
+export type AdapterDtype = 'keep' | 'f32' | 'f16' | 'bf16'
+
+/** What {@link loraResize} is asked to do; exactly one way to choose ranks. */
+export interface LoraResizeOptions extends RankOptions {
+  /** A PEFT folder, org/name[@revision] in the local cache, or a kohya / LoCon .safetensors file. */
+  adapter: string
+  /** Folder to write. Must not exist, unless `force`. */
+  output: string
+  /** Highest rank of any layer. */
+  maxRank?: number
+  /** Dtype of the new factors. Default 'keep'. */
+  dtype?: AdapterDtype
+  /** Threads at most. Default: the machine's. */
+  threads?: number
+  /** Replace an existing output. Default false. */
+  force?: boolean
+  /** Hugging Face cache to look up org/name in. */
+  cacheDir?: string
+  /** Wait until the disk has everything. Default true. */
+  sync?: boolean
+  /** Stops within milliseconds; nothing half-written stays. */
+  signal?: AbortSignal
+  /** Called at most 20 times a second. */
+  onProgress?: OnProgress
+}
+
+/** What {@link loraResize} did. */
+export interface LoraResizeResult extends AdapterReport {
+  /** Absolute path of the folder. */
+  output: string
+  /** Layout of the adapter's files. */
+  format: 'peft' | 'kohya'
+  /** Over all layers: share of the squared Frobenius norm that is kept. */
+  retainedEnergy: number
+  /** Over all layers: √(lost ÷ whole squared norm). */
+  relativeError: number
+  /** Wall-clock seconds. */
+  seconds: number
+}
+
+/**
+ * Gives an adapter lower ranks: every layer's s·B·A becomes its best approximation of its new rank in the Frobenius norm
+ * (PERU-LoRA, arXiv 2310.01886). The product is never formed: QR of both factors, SVD of the small core in f64. The scale
+ * is folded in: afterwards lora_alpha = r.
+ *
+ * @param options - adapter, output and how to choose ranks
+ * @returns singular values, retained energy and bytes of every layer
+ * @throws TaskfoldError INVALID_ARGUMENT, NOT_FOUND, ADAPTER_INVALID, ADAPTER_UNSUPPORTED, NON_FINITE, OUTPUT_EXISTS,
+ * OUTPUT_BUSY, DISK_FULL, INPUT_CHANGED, CANCELLED, IO_ERROR, or a code of the safetensors checks
+ *
+ * @example
+ * ```ts
+ * await loraResize({ adapter: './style-lora', output: './style-r8', rank: 8 })
+ * ```
+ */
+export async function loraResize(options: LoraResizeOptions): Promise<LoraResizeResult> {
+  const start = performance.now()
+  const { threads, signal, sync, force, cacheDir } = options
+  const rule = requiredRankRule(options)
+  const maxRank = options.maxRank === undefined ? undefined : checkRank('maxRank', options.maxRank)
+  const dtype = checkAdapterDtype(options.dtype)
+  throwIfAborted(signal)
+  const adapter = await openAdapter(options.adapter, { cacheDir, signal })
+  const folder = await openOutputFolder(options.output, {
+    force,
+    sync,
+    inputs: [adapter.folder, ...adapter.checkpoint.files.map(({ path }) => path)],
+  })
+  const progress = createProgress(options.onProgress, 'decompose', decomposeBytes(adapter, rule))
+  try {
+    const written = await writeResizedAdapter(adapter, folder.work, {
+      ...{ rule, maxRank, dtype, threads, signal, sync },
+      onBytes: (bytes) => progress.set(bytes),
+    })
+    await folder.commit(signal)
+    progress.done()
+    return {
+      ...written,
+      ...totalEnergy(written.layers),
+      output: folder.final,
+      format: adapter.format,
+      seconds: (performance.now() - start) / 1000,
+    }
+  } catch (error) {
+    throw toTaskfoldError(error, { file: options.output, action: 'write' })
+  } finally {
+    await folder.discard()
+  }
+}
+
+/**
+ * Checks a dtype option.
+ *
+ * @param dtype - as given
+ * @returns its safetensors name, or keep
+ * @throws TaskfoldError INVALID_ARGUMENT
+ */
+export function checkAdapterDtype(dtype: unknown): 'keep' | 'F32' | 'F16' | 'BF16' {
+  if (dtype === undefined || dtype === 'keep') return 'keep'
+  if (dtype === 'f32' || dtype === 'f16' || dtype === 'bf16')
+    return dtype.toUpperCase() as 'F32' | 'F16' | 'BF16'
+  throw new TaskfoldError(
+    'INVALID_ARGUMENT',
+    `dtype must be keep, f32, f16 or bf16, got ${JSON.stringify(dtype)}`,
+  )
+}
