@@ -120,6 +120,18 @@ export class AdapterFile {
   }
 
   /**
+   * Bytes of both factors of a layer.
+   *
+   * @param module - of the layer
+   * @returns bytes
+   */
+  factorBytes(module: string): number {
+    const lengthOf = (side: 'a' | 'b') =>
+      this.#tensors.get(this.#factors.get(key(module, side)) ?? '')?.length ?? 0
+    return lengthOf('a') + lengthOf('b')
+  }
+
+  /**
    * Ends the file: tensors that are copied or given, the header, and adapter_config.json.
    *
    * @throws TaskfoldError FILE_TRUNCATED, DISK_FULL, IO_ERROR, CANCELLED

@@ -21,7 +21,7 @@ const FOREIGN: readonly [RegExp, string][] = [
  *
  * @param keys - keys of rank_pattern or alpha_pattern in their order, regular expressions of Python
  * @param modules - names of modules
- * @param place - file and field, for errors
+ * @param place - file and field, for errors; how long real regular expressions may take
  * @returns for each module the number of its pattern, or -1
  * @throws TaskfoldError ADAPTER_UNSUPPORTED for a pattern that JavaScript cannot read or would understand otherwise,
  * ADAPTER_INVALID when the patterns never come to an end
@@ -29,7 +29,7 @@ const FOREIGN: readonly [RegExp, string][] = [
 export function matchPatterns(
   keys: readonly string[],
   modules: readonly string[],
-  place: { file: string; field: string },
+  place: { file: string; field: string; timeoutMs?: number },
 ): number[] {
   const found = matchPlain(keys, modules)
   const others = keys.flatMap((key, i) => (isPlainPattern(key) ? [] : [i]))
@@ -64,14 +64,14 @@ function matchPlain(keys: readonly string[], modules: readonly string[]): number
 function matchExpressions(
   keys: readonly string[],
   modules: readonly string[],
-  { file, field }: { file: string; field: string },
+  { file, field, timeoutMs = TIMEOUT_MS }: { file: string; field: string; timeoutMs?: number },
 ): number[] {
   const sources = keys.map(expression)
   try {
     const found = runInNewContext(
       'const r = sources.map((s) => new RegExp(s)); modules.map((m) => r.findIndex((x) => x.test(m)))',
       { sources, modules },
-      { timeout: TIMEOUT_MS },
+      { timeout: timeoutMs },
     ) as number[]
     return Array.from(found)
   } catch (cause) {

@@ -54,7 +54,11 @@ export function sumAdapters(adapters: readonly WeightedAdapter[]): SummedLayer[]
 
 function assertAlike(task: string, first: LoraLayer, layer: LoraLayer): void {
   const kernel = (shape: readonly number[]) => shape.slice(1).join('×')
-  if (first.rows === layer.rows && kernel(first.a.shape) === kernel(layer.a.shape) && first.kind === layer.kind)
+  if (
+    first.rows === layer.rows &&
+    kernel(first.a.shape) === kernel(layer.a.shape) &&
+    first.kind === layer.kind
+  )
     return
   throw new TaskfoldError(
     'ADAPTER_INVALID',

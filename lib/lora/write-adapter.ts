@@ -1,14 +1,13 @@
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { NativeFiles } from '../binding/native-files.js'
-import { byteLength } from '../checkpoint/dtypes.js'
 import { copyModelFiles } from '../checkpoint/model-files.js'
 import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { AdapterFile } from './adapter-file.js'
 import { type AdapterReport, energyShares, type LayerReport, splitEnergy } from './adapter-report.js'
-import type { AdapterOutput, LoraAdapter, LoraLayer } from './adapter-types.js'
+import type { LoraAdapter, LoraLayer } from './adapter-types.js'
 import { chooseRanks } from './choose-ranks.js'
 import { CONFIG_FILE } from './open-adapter.js'
 import type { RankRule } from './rank-rule.js'
@@ -131,7 +130,13 @@ async function writeTruncated(
     { files, threads, signal, onBytes: (bytes) => onBytes?.(before + bytes) },
   )
   await file.finish()
-  return report(adapter, output, (layer) => ranks.get(layer.module)!, found)
+  return {
+    fileName: output.fileName,
+    files: [output.fileName, ...(output.config === null ? [] : [CONFIG_FILE]), ...adapter.otherFiles],
+    ...layerReports(adapter, found, ({ module }) => [ranks.get(module)!, file.factorBytes(module)]),
+    warnings: [...output.warnings],
+    bytesAfter: file.tensorBytes,
+  }
 }
 
 async function copyVerbatim(
@@ -150,12 +155,13 @@ async function copyVerbatim(
       throw toTaskfoldError(error, { file: from, action: 'copy' })
     })
   }
-  const tensors = [...adapter.checkpoint.tensors.values()].map((info) => ({
-    ...{ name: info.name, dtype: info.dtype, shape: info.shape, info },
-    from: 'copy' as const,
-  }))
-  const output = { fileName: names[0]!, tensors, metadata: {}, config: adapter.config && '', warnings: [] }
-  return report(adapter, output, (layer) => layer.rank, found)
+  return {
+    fileName: names[0]!,
+    files: [...names, ...adapter.otherFiles],
+    ...layerReports(adapter, found, ({ rank, a, b }) => [rank, a.length + b.length]),
+    warnings: [],
+    bytesAfter: adapter.checkpoint.totalBytes,
+  }
 }
 
 function bytesPerParameter(layer: LoraLayer, dtype: 'keep' | 'F32' | 'F16' | 'BF16'): number {
@@ -163,43 +169,22 @@ function bytesPerParameter(layer: LoraLayer, dtype: 'keep' | 'F32' | 'F16' | 'BF
   return layer.a.elements === 0 ? 4 : layer.a.length / layer.a.elements
 }
 
-function report(
+/** `after` gives the rank and the bytes that a layer has now. */
+function layerReports(
   adapter: LoraAdapter,
-  output: AdapterOutput,
-  rankOf: (layer: LoraLayer) => number,
   found: readonly Float64Array[],
-): AdapterReport {
-  const sizes = new Map<string, number>()
-  let bytesAfter = 0
-  for (const tensor of output.tensors) {
-    const bytes = byteLength(tensor.dtype, tensor.shape)
-    bytesAfter += bytes
-    if (tensor.from === 'a' || tensor.from === 'b')
-      sizes.set(tensor.module, (sizes.get(tensor.module) ?? 0) + bytes)
-  }
+  after: (layer: LoraLayer) => [rank: number, bytes: number],
+): Pick<AdapterReport, 'layers' | 'rank' | 'bytesBefore'> {
   const layers = adapter.layers.map((layer, i): LayerReport => {
-    const { module, rows, columns, rank } = layer
-    const rankAfter = rankOf(layer)
-    const bytesBefore = layer.a.length + layer.b.length
+    const { module, rows, columns, rank, a, b } = layer
+    const [rankAfter, bytesAfter] = after(layer)
     return {
-      module,
-      rows,
-      columns,
-      rankBefore: rank,
-      rankAfter,
+      ...{ module, rows, columns, rankBefore: rank, rankAfter },
       singularValues: Array.from(found[i]!),
       ...energyShares(splitEnergy(found[i]!, rankAfter)),
-      bytesBefore,
-      bytesAfter: sizes.get(module) ?? bytesBefore,
+      ...{ bytesBefore: a.length + b.length, bytesAfter },
     }
   })
-  return {
-    fileName: output.fileName,
-    files: [output.fileName, ...(output.config === null ? [] : [CONFIG_FILE]), ...adapter.otherFiles],
-    rank: layers.reduce((most, { rankAfter }) => Math.max(most, rankAfter), 0),
-    layers,
-    warnings: [...output.warnings],
-    bytesBefore: adapter.checkpoint.totalBytes,
-    bytesAfter,
-  }
+  const rank = layers.reduce((most, { rankAfter }) => Math.max(most, rankAfter), 0)
+  return { layers, rank, bytesBefore: adapter.checkpoint.totalBytes }
 }
