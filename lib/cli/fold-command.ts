@@ -13,20 +13,30 @@ import type { OutputOptions } from './output.js'
 import { parseNumber, parseShare, parseTask, parseThreads } from './parse-values.js'
 import { percent } from './percent.js'
 import { noteLines, planText } from './plan-text.js'
+import { addRankOptions, type RankFlags } from './rank-flags.js'
 
 const EXAMPLES = `
 Examples:
   $ taskfold fold ./vit-base --task cars=./vit-cars --task pets=./vit-pets -o family
   $ taskfold fold org/base --task a=org/tuned@main -o family --density 5% --scope tensor
   $ taskfold fold base.safetensors --task a=a.safetensors -o family --dry-run
+  $ taskfold fold ./llama --task style=./style-lora --task chat=./chat-lora --rank 8 -o family
 
-BASE and PATH are a .safetensors file, a folder, or org/name[@revision] in the local Hugging Face cache.
+BASE and PATH are a .safetensors file, a folder, or org/name[@revision] in the local Hugging Face cache. A PATH that is
+the folder of a PEFT adapter makes a LoRA task: the base stays as it is, and the task is an adapter of a lower rank.
 A fold that was killed goes on where it was when the same command is run again.`
 
 /** Notes that still matter when the fold is done; all are in --dry-run and in --json. */
-const WARNED: ReadonlySet<PlanNote['kind']> = new Set(['dtype', 'scales', 'same-path', 'missing', 'mismatch'])
+const WARNED: ReadonlySet<PlanNote['kind']> = new Set([
+  'dtype',
+  'scales',
+  'same-path',
+  'missing',
+  'mismatch',
+  'adapter',
+])
 
-interface FoldFlags extends OutputOptions {
+interface FoldFlags extends OutputOptions, RankFlags {
   task: TaskInput[]
   output: string
   lambda?: number
@@ -36,6 +46,7 @@ interface FoldFlags extends OutputOptions {
   rows?: FoldOptions['rows']
   nonFinite?: FoldOptions['nonFinite']
   index?: FoldOptions['index']
+  copyBase?: boolean
   threads?: number
   device?: FoldOptions['device']
   cacheDir?: string
@@ -50,7 +61,7 @@ interface FoldFlags extends OutputOptions {
  * @returns the command, for the program
  */
 export function foldCommand(context: CliContext): Command {
-  return new Command('fold')
+  const command = new Command('fold')
     .description('fold a base and its fine-tunes into one family')
     .argument('<base>', 'the model that all tasks were fine-tuned from')
     .requiredOption('--task <name=path>', 'a fine-tune and its name; repeat it for each', parseTask)
@@ -78,6 +89,9 @@ export function foldCommand(context: CliContext): Command {
     .option('--force', 'replace an existing family')
     .option('--json', 'print one JSON document')
     .option('--quiet', 'print nothing but errors')
+    .optionsGroup('Options of LoRA tasks (without one, adapters are taken over as they are):')
+  return addRankOptions(command)
+    .option('--copy-base', 'store the base in the family too; else the family says where it is')
     .addHelpText('after', EXAMPLES)
     .action((base: string, flags: FoldFlags) =>
       context.run(flags, async (output, signal) => {
@@ -99,21 +113,27 @@ export function foldCommand(context: CliContext): Command {
 }
 
 function resultText(result: FoldResult): string {
-  const { family, tasks, mergedBytes, totals, seconds, resumed } = result
-  const header = ['task', 'bytes', 'of model', 'kept']
+  const { family, tasks, mergedBytes, baseBytes, totals, seconds, resumed } = result
+  const header = ['task', 'bytes', 'of original', 'kept']
   const rows = tasks.map((task) => [
     task.name,
     formatBytes(task.bytes),
     percent(task.share),
-    String(task.kept),
+    task.lora === null
+      ? `${task.kept} entries`
+      : `rank ${task.lora.originalRank} → ${task.lora.rank}, ${percent(task.lora.retainedEnergy)} of the squared norm`,
   ])
+  const shared = [
+    ...(mergedBytes > 0 ? [`merged ${formatBytes(mergedBytes)}`] : []),
+    ...(baseBytes > 0 ? [`base ${formatBytes(baseBytes)}`] : []),
+  ].join(', ')
   const again =
     resumed === null ? '' : `, resumed: ${resumed.batchesSkipped} of ${resumed.batchesTotal} steps were done`
   return [
-    ...alignColumns([header, ...rows]),
+    ...alignColumns([header, ...rows], [3]),
     '',
-    `${family}: ${formatBytes(totals.bytes)} (merged ${formatBytes(mergedBytes)}), ` +
-      `${percent(totals.share)} of one model per task (${formatBytes(totals.originalBytes)})`,
+    `${family}: ${formatBytes(totals.bytes)}${shared === '' ? '' : ` (${shared})`}, ` +
+      `${percent(totals.share)} of the originals (${formatBytes(totals.originalBytes)})`,
     `done in ${seconds.toFixed(1)} s${again}`,
     ...noteLines(result.warnings.filter(({ kind }) => WARNED.has(kind))),
   ].join('\n')

@@ -16,7 +16,7 @@ const SHOWN = 8
  * @param listLayers - whether every layer is listed
  * @returns lines, joined, without a trailing newline
  */
-export function resizeText(result: LoraResizeResult, listLayers: boolean): string {
+export function resizeText(result: Omit<LoraResizeResult, 'format'>, listLayers: boolean): string {
   const { output, layers, bytesBefore, bytesAfter, seconds } = result
   const header = ['layer', 'shape', 'rank', 'energy', 'error', 'bytes']
   const rows = layers.map((layer) => [

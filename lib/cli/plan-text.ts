@@ -1,6 +1,7 @@
 import { escapeControls } from '../errors/quote-name.js'
 import type { PlanDescription } from '../fold/describe-plan.js'
 import type { PlanNote } from '../fold/plan-types.js'
+import { rankRuleText } from '../lora/rank-rule-text.js'
 import { alignColumns } from '../report/align-columns.js'
 import { formatBytes } from '../report/format-bytes.js'
 import { percent } from './percent.js'
@@ -15,20 +16,47 @@ const SHOWN_NOTES = 12
  * @returns lines, joined, without a trailing newline
  */
 export function planText(plan: PlanDescription): string {
-  const { method, totals } = plan
+  const { totals } = plan
   const facts = [
-    ['base', `${plan.base.source}  ${formatBytes(plan.base.bytes)}, ${plan.base.tensors} tensors`],
-    ['method', `${method.merge}, λ ${method.lambda}, dtype ${method.dtype}`],
-    ['kept', `${percent(method.density)} of ${plan.mergeable.elements} entries, scope ${method.scope}`],
-    [
-      'merged',
-      `${formatBytes(plan.merged.bytes)}, ${plan.mergeable.tensors} of ${plan.merged.tensors} tensors merged`,
-    ],
+    ['base', baseText(plan)],
+    ...methodRows(plan),
     ['disk', `${formatBytes(totals.bytes)} at most${free(totals.freeBytes)}`],
     ['memory', `${formatBytes(totals.memoryBytes)} at most`],
   ]
+  return [
+    `plan for ${plan.output}`,
+    ...alignColumns(facts, [1]),
+    ...taskRows(plan),
+    ...adapterRows(plan),
+    ...noteLines(plan.notes),
+  ]
+    .map(escapeControls)
+    .join('\n')
+}
+
+function baseText({ base }: PlanDescription): string {
+  const copied = base.copiedBytes === 0 ? '' : `, stored in the family (${formatBytes(base.copiedBytes)})`
+  return `${base.source}  ${formatBytes(base.bytes)}, ${base.tensors} tensors${copied}`
+}
+
+function methodRows({ method, mergeable, merged }: PlanDescription): string[][] {
+  const rows: string[][] = []
+  if (method.merge !== null) {
+    rows.push(
+      ['method', `${method.merge}, λ ${method.lambda}, dtype ${method.dtype}`],
+      ['kept', `${percent(method.density)} of ${mergeable.elements} entries, scope ${method.scope}`],
+      ['merged', `${formatBytes(merged.bytes)}, ${mergeable.tensors} of ${merged.tensors} tensors merged`],
+    )
+  }
+  if (method.lora !== null)
+    rows.push(['adapters', `ranks: ${rankRuleText(method.lora.rule, method.lora.maxRank)}`])
+  return rows
+}
+
+function taskRows({ tasks }: PlanDescription): string[] {
+  if (tasks.length === 0) return []
   const header = ['task', 'at most', 'of model', 'values', 'index', 'whole', 'other']
-  const rows = plan.tasks.map((task) => [
+  const rows = tasks.map((task) => [
     task.name,
     formatBytes(task.bytes),
     percent(task.share),
@@ -37,15 +65,23 @@ export function planText(plan: PlanDescription): string {
     formatBytes(task.whole),
     formatBytes(task.overhead),
   ])
-  return [
-    `plan for ${plan.output}`,
-    ...alignColumns(facts, [1]),
-    '',
-    ...alignColumns([header, ...rows]),
-    ...noteLines(plan.notes),
-  ]
-    .map(escapeControls)
-    .join('\n')
+  return ['', ...alignColumns([header, ...rows])]
+}
+
+function adapterRows({ adapters }: PlanDescription): string[] {
+  if (adapters.length === 0) return []
+  const header = ['LoRA task', 'at most', 'of adapter', 'layers', 'rank', 'factors', 'whole', 'other']
+  const rows = adapters.map((task) => [
+    task.name,
+    formatBytes(task.bytes),
+    percent(task.share),
+    String(task.layers),
+    `${task.originalRank} → ${task.rank}`,
+    formatBytes(task.factors),
+    formatBytes(task.whole),
+    formatBytes(task.overhead),
+  ])
+  return ['', ...alignColumns([header, ...rows])]
 }
 
 /**

@@ -6,6 +6,7 @@ import { devicesCommand } from './devices-command.js'
 import { foldCommand } from './fold-command.js'
 import { inspectCommand } from './inspect-command.js'
 import { loraCommand } from './lora-command.js'
+import { mergeCommand } from './merge-command.js'
 import { type CliStreams, Output } from './output.js'
 import { watchSignals } from './signals.js'
 import { unfoldCommand } from './unfold-command.js'
@@ -19,7 +20,15 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C.`
 
-const COMMANDS = [foldCommand, unfoldCommand, inspectCommand, verifyCommand, loraCommand, devicesCommand]
+const COMMANDS = [
+  foldCommand,
+  unfoldCommand,
+  inspectCommand,
+  verifyCommand,
+  mergeCommand,
+  loraCommand,
+  devicesCommand,
+]
 
 /**
  * Runs the command line once.

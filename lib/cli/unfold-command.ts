@@ -14,13 +14,18 @@ const EXAMPLES = `
 Examples:
   $ taskfold unfold family --task cars -o vit-cars
   $ taskfold unfold family --all -o models        # models/cars, models/pets, …
+  $ taskfold unfold family --task style -o style --merged --base ./llama
 
-One --task is written to DIR itself; several, or --all, to one folder a task below it.`
+One --task is written to DIR itself; several, or --all, to one folder a task below it. A LoRA task is written as its PEFT
+adapter, or with --merged as a whole model: the base, which is checked, with the adapter added.`
 
 interface UnfoldFlags extends OutputOptions {
   task?: string[]
   all?: boolean
   output: string
+  merged?: boolean
+  base?: string
+  cacheDir?: string
   threads?: number
   force?: boolean
 }
@@ -38,6 +43,12 @@ export function unfoldCommand(context: CliContext): Command {
     .option('--task <name>', 'a task to unfold; may be repeated', collect)
     .option('--all', 'unfold every task')
     .requiredOption('-o, --output <folder>', 'where to write')
+    .option('--merged', 'write LoRA tasks as whole models')
+    .option(
+      '--base <path>',
+      'where the base of LoRA tasks is now (default: where it was when they were folded)',
+    )
+    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
     .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
     .option('--force', 'replace existing checkpoints')
     .option('--json', 'print one JSON document')
@@ -62,9 +73,10 @@ export function unfoldCommand(context: CliContext): Command {
         if (!flags.force) for (const { folder } of folders) await assertFree(folder)
         const written: MaterializeResult[] = []
         for (const { name, folder } of folders) {
-          const { threads, force } = flags
+          const { threads, force, merged, base, cacheDir } = flags
           const { onProgress } = output
-          written.push(await family.materialize(name, folder, { signal, onProgress, threads, force }))
+          const options = { signal, onProgress, threads, force, merged, base, cacheDir }
+          written.push(await family.materialize(name, folder, options))
         }
         output.result({ tasks: written }, () =>
           alignColumns(

@@ -33,12 +33,12 @@ export function parsePeftKey(name: string): PeftKey {
     return { what: 'unsupported', reason: 'is a bias of a factor (lora_bias), which is not supported' }
   if (!name.startsWith(PEFT_PREFIX))
     return { what: 'invalid', reason: `does not begin with ${PEFT_PREFIX}, so PEFT would not load it` }
+  // Patterns of ranks and alphas would be matched line by line.
+  if (/[\n\r\u2028\u2029]/.test(name)) return { what: 'invalid', reason: 'has a line break in its name' }
   const key = name.slice(PEFT_PREFIX.length)
   const match = LINEAR.exec(key) ?? EMBEDDING.exec(key)
   if (!match) return { what: 'unsupported', reason: 'belongs to no variant of LoRA that is known' }
   const [, module = '', letter, adapter = ''] = match
-  if (/[\n\r\u2028\u2029]/.test(module))
-    return { what: 'invalid', reason: 'has a line break in its module’s name' }
   return {
     what: 'factor',
     module,

@@ -1,7 +1,7 @@
+import { join } from 'node:path'
 import { quoteName } from '../errors/quote-name.js'
 import { adapterUnsupported } from './adapter-fault.js'
 import type { LoraAdapter } from './adapter-types.js'
-import { join } from 'node:path'
 import { CONFIG_FILE } from './read-adapter-config.js'
 
 /** Values of init_lora_weights that leave the base's weights alone; true and false do too. */

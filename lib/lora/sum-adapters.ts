@@ -1,6 +1,6 @@
 import { quoteName } from '../errors/quote-name.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
-import type { LoraAdapter, LoraLayer } from './adapter-types.js'
+import type { AdapterWarning, LoraAdapter, LoraLayer } from './adapter-types.js'
 import type { LayerSum } from './truncate-layers.js'
 
 /** An adapter and the number that its change of the base is multiplied with. */
@@ -71,4 +71,21 @@ function assertAlike(task: string, first: LoraLayer, layer: LoraLayer): void {
       hint: 'All adapters must have been made for one base.',
     },
   )
+}
+
+/**
+ * Heads and other whole modules belong to one task; adding them up would mean nothing.
+ *
+ * @param adapters - the summed adapters
+ * @returns a warning for each that has such tensors
+ */
+export function leftOutOfSum(adapters: readonly WeightedAdapter[]): AdapterWarning[] {
+  return adapters.flatMap(({ name, adapter }): AdapterWarning[] => {
+    if (adapter.rest.length === 0) return []
+    const names = adapter.rest.slice(0, 3).map((tensor) => tensor.name)
+    const more = adapter.rest.length > 3 ? ', …' : ''
+    return [
+      { kind: 'left-out', message: `task ${name}: whole modules are not merged: ${names.join(', ')}${more}` },
+    ]
+  })
 }

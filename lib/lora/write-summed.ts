@@ -1,14 +1,12 @@
-import { basename } from 'node:path'
 import { NativeFiles } from '../binding/native-files.js'
 import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { AdapterFile } from './adapter-file.js'
 import { type AdapterReport, energyShares, type LayerReport, splitEnergy } from './adapter-report.js'
-import type { AdapterWarning } from './adapter-types.js'
 import { chooseRanks } from './choose-ranks.js'
 import { describePeftAdapter, type NewLayer } from './peft-adapter.js'
 import { assertPlainBase } from './plain-base.js'
-import { type SummedLayer, sumAdapters, type WeightedAdapter } from './sum-adapters.js'
+import { leftOutOfSum, type SummedLayer, sumAdapters, type WeightedAdapter } from './sum-adapters.js'
 import { targetModules } from './target-modules.js'
 import { layerBytes, truncateLayers } from './truncate-layers.js'
 import type { WriteAdapterOptions } from './write-adapter.js'
@@ -91,7 +89,7 @@ export async function writeSummedAdapter(
       files: [described.fileName, 'adapter_config.json'],
       rank: layers.reduce((most, { rankAfter }) => Math.max(most, rankAfter), 0),
       layers,
-      warnings: [...leftOut(adapters), ...described.warnings],
+      warnings: [...leftOutOfSum(adapters), ...described.warnings],
       bytesBefore: adapters.reduce((sum, { adapter }) => sum + adapter.checkpoint.totalBytes, 0),
       bytesAfter: file.tensorBytes,
     }
@@ -144,16 +142,4 @@ function baseNameOf(adapters: readonly WeightedAdapter[]): string | null {
   const names = new Set(adapters.map(({ adapter }) => adapter.config?.base_model_name_or_path))
   const [only] = names
   return names.size === 1 && typeof only === 'string' ? only : null
-}
-
-/** Heads and other whole modules belong to one task; adding them up would mean nothing. */
-function leftOut(adapters: readonly WeightedAdapter[]): AdapterWarning[] {
-  return adapters.flatMap(({ name, adapter }): AdapterWarning[] => {
-    if (adapter.rest.length === 0) return []
-    const names = adapter.rest.slice(0, 3).map((tensor) => basename(tensor.name))
-    const more = adapter.rest.length > 3 ? ', …' : ''
-    return [
-      { kind: 'left-out', message: `task ${name}: whole modules are not merged: ${names.join(', ')}${more}` },
-    ]
-  })
 }

@@ -4,8 +4,8 @@ import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { NativeFiles } from '../binding/native-files.js'
 import type { Pack } from '../pack/pack-types.js'
-import { runParts } from '../pack/run-parts.js'
-import { tensorParts } from '../pack/tensor-parts.js'
+import type { BaseOptions } from './open-base.js'
+import { openTaskModel } from './task-model.js'
 
 /** A tensor of a task in memory. */
 export interface TaskTensorData {
@@ -19,8 +19,8 @@ export interface TaskTensorData {
   data: Uint8Array
 }
 
-/** Options of {@link materializeTensor}. */
-export interface MaterializeTensorOptions {
+/** Options of {@link materializeTensor}; where the base is matters for LoRA tasks alone. */
+export interface MaterializeTensorOptions extends BaseOptions {
   /** Open input files to use; opened and closed for this call when absent. */
   files?: NativeFiles
   /** Stops within milliseconds. */
@@ -30,14 +30,14 @@ export interface MaterializeTensorOptions {
 }
 
 /**
- * Makes one tensor of one task in memory.
+ * Makes one tensor of one task in memory; of a LoRA task one of the model with the adapter merged into its base.
  *
  * @param pack - the open family
  * @param task - name of the task
  * @param name - name of the tensor
  * @param options - signal and threads
  * @returns the tensor
- * @throws TaskfoldError NOT_FOUND for an unknown task or tensor, PACK_INVALID, OUT_OF_MEMORY, CANCELLED, IO_ERROR
+ * @throws TaskfoldError NOT_FOUND for an unknown task or tensor, or a base that is not there, HASH_MISMATCH, PACK_INVALID, OUT_OF_MEMORY, CANCELLED, IO_ERROR
  */
 export async function materializeTensor(
   pack: Pack,
@@ -47,28 +47,29 @@ export async function materializeTensor(
 ): Promise<TaskTensorData> {
   const { signal, threads } = options
   throwIfAborted(signal)
-  const opened = await pack.task(task)
-  const tensor = opened.tensors.get(name)
-  if (tensor === undefined) {
-    throw new TaskfoldError('NOT_FOUND', `${pack.folder}: task '${task}' has no tensor ${quoteName(name)}`, {
-      file: pack.folder,
-      task,
-      tensor: name,
-      hint: 'taskfold inspect lists the tensors of a family',
-    })
-  }
-  const data = allocate(tensor.byteLength, name, task)
   const files = options.files ?? new NativeFiles()
   try {
-    const jobs = tensorParts(pack, opened, tensor).map((part) => ({
-      part,
-      out: data.subarray(part.at, part.at + part.length),
-    }))
-    await runParts(jobs, { files, task, signal, threads })
+    const run = { files, signal, threads }
+    const model = await openTaskModel(pack, task, { ...options, ...run })
+    const tensor = model.tensor(name)
+    if (tensor === undefined) {
+      throw new TaskfoldError(
+        'NOT_FOUND',
+        `${pack.folder}: task '${task}' has no tensor ${quoteName(name)}`,
+        {
+          file: pack.folder,
+          task,
+          tensor: name,
+          hint: 'taskfold inspect lists the tensors of a family',
+        },
+      )
+    }
+    const data = allocate(tensor.byteLength, name, task)
+    await tensor.make(data, run)
+    return { name, dtype: tensor.dtype, shape: [...tensor.shape], data }
   } finally {
     if (options.files === undefined) files.close()
   }
-  return { name, dtype: tensor.dtype, shape: [...tensor.shape], data }
 }
 
 function allocate(bytes: number, tensor: string, task: string): Uint8Array {

@@ -1,6 +1,6 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { openPack } from '../pack/open-pack.js'
-import type { Manifest } from '../pack/pack-format.js'
+import type { Manifest } from '../pack/manifest-types.js'
 import { type MaterializeOptions, type MaterializeResult, materialize } from './materialize.js'
 import { materializeTensor, type TaskTensorData } from './materialize-tensor.js'
 import { type TaskTensorsOptions, taskTensors } from './task-tensors.js'
@@ -26,17 +26,17 @@ export interface Family {
   /** family.json, checked. */
   readonly manifest: Manifest
   /**
-   * Writes one task's model as an ordinary Hugging Face folder.
+   * Writes one task's model as an ordinary Hugging Face folder; of a LoRA task the adapter, or with `merged` the model.
    *
    * @param task - name of the task
    * @param folder - folder to write
-   * @param options - force, signal, progress, threads
+   * @param options - force, signal, progress, threads, merged, base
    * @returns what was written
    * @throws TaskfoldError NOT_FOUND, OUTPUT_EXISTS, OUTPUT_BUSY, DISK_FULL, PACK_INVALID, HASH_MISMATCH, CANCELLED
    */
   materialize(task: string, folder: string, options?: MaterializeOptions): Promise<MaterializeResult>
   /**
-   * Walks over all tensors of a task; at most two are in memory.
+   * Walks over all tensors of a task; at most two are in memory. A LoRA task gives those of its merged model.
    *
    * @param task - name of the task
    * @param options - signal and threads

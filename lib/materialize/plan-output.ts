@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { layoutSafetensors } from '../checkpoint/safetensors-layout.js'
 import { isDeltaFile } from '../pack/delta-names.js'
 import { invalid } from '../pack/json-fields.js'
-import { MANIFEST_FILE, MERGED_FOLDER, type PackFile, TASKS_FOLDER } from '../pack/pack-format.js'
+import type { PackFile } from '../pack/manifest-types.js'
+import { MANIFEST_FILE, MERGED_FOLDER, TASKS_FOLDER } from '../pack/pack-format.js'
 import type { Pack, PackTask, PackTensor } from '../pack/pack-types.js'
 
 /** One safetensors file of an unfolded task. */
@@ -39,7 +40,7 @@ export interface OutputPlan {
  * @throws TaskfoldError PACK_INVALID when two outputs would have one name, HEADER_TOO_LARGE
  */
 export function planOutput(pack: Pack, task: PackTask): OutputPlan {
-  const shards = planShards(pack, task)
+  const shards = planShards(task)
   const others = planOthers(pack, task)
   const context = { file: join(pack.folder, MANIFEST_FILE), task: task.name }
   const seen = new Set<string>()
@@ -50,7 +51,7 @@ export function planOutput(pack: Pack, task: PackTask): OutputPlan {
   }
   return {
     shards,
-    index: shards.length > 1 || pack.merged.sharded,
+    index: shards.length > 1 || task.merged.sharded,
     others,
     totalBytes:
       shards.reduce((sum, shard) => sum + shard.fileBytes, 0) +
@@ -59,11 +60,11 @@ export function planOutput(pack: Pack, task: PackTask): OutputPlan {
   }
 }
 
-function planShards(pack: Pack, task: PackTask): PlannedShard[] {
+function planShards(task: PackTask): PlannedShard[] {
   const fileName = new Map(
-    pack.merged.files.flatMap((file) => file.tensors.map((tensor) => [tensor, file.name])),
+    task.merged.files.flatMap((file) => file.tensors.map((tensor) => [tensor, file.name])),
   )
-  const first = pack.merged.files[0]!.name
+  const first = task.merged.files[0]!.name
   const shards = task.manifest.shards
   const members = new Map<string, PackTensor[]>()
   for (const tensor of task.tensors.values()) {
@@ -96,7 +97,7 @@ function planOthers(pack: Pack, task: PackTask): OutputPlan['others'] {
   const own = task.manifest.files
     .map((from) => ({ from, to: from.path.slice(prefix.length) }))
     .filter(({ to }) => !isDeltaFile(to))
-  const merged = new Map(pack.manifest.merged.files.map((file) => [file.path, file]))
+  const merged = new Map((pack.manifest.merged?.files ?? []).map((file) => [file.path, file]))
   const shared = (task.manifest.sharedFiles ?? []).map((to) => ({
     from: merged.get(`${MERGED_FOLDER}/${to}`)!,
     to,

@@ -1,9 +1,11 @@
 import { NativeFiles } from '../binding/native-files.js'
 import type { Pack } from '../pack/pack-types.js'
+import type { BaseOptions } from './open-base.js'
 import { materializeTensor, type TaskTensorData } from './materialize-tensor.js'
+import { openTaskModel } from './task-model.js'
 
-/** How a task's tensors are made in memory. */
-export interface TaskTensorsOptions {
+/** How a task's tensors are made in memory; where the base is matters for LoRA tasks alone. */
+export interface TaskTensorsOptions extends BaseOptions {
   /** Ends the walk with CANCELLED. */
   signal?: AbortSignal
   /** Threads at most. Default: the machine's. */
@@ -25,20 +27,22 @@ export async function* taskTensors(
   task: string,
   options: TaskTensorsOptions = {},
 ): AsyncGenerator<TaskTensorData, void, undefined> {
-  const names = [...(await pack.task(task)).tensors.keys()]
   const stop = new AbortController()
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
   const files = new NativeFiles()
+  let names: readonly string[] = []
   const make = (i: number): Promise<TaskTensorData> | undefined => {
     const name = names[i]
     if (name === undefined) return undefined
-    const tensor = materializeTensor(pack, task, name, { files, signal, threads: options.threads })
+    const tensor = materializeTensor(pack, task, name, { ...options, files, signal })
     // Its failure is reported when it is the caller's turn, not as an unhandled rejection before.
     tensor.catch(() => undefined)
     return tensor
   }
-  let next = make(0)
+  let next: Promise<TaskTensorData> | undefined
   try {
+    names = (await openTaskModel(pack, task, { ...options, files, signal })).names
+    next = make(0)
     for (let i = 1; next !== undefined; i++) {
       const tensor = await next
       next = make(i)

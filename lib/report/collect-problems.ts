@@ -22,6 +22,10 @@ const FAULTS_OF_INPUT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'TENSOR_GAP',
   'SIZE_OVERFLOW',
   'INDEX_INVALID',
+  'NOT_A_CHECKPOINT',
+  'ADAPTER_INVALID',
+  'ADAPTER_UNSUPPORTED',
+  'NON_FINITE',
 ])
 
 /**

@@ -4,7 +4,7 @@ import { native } from '../binding/load-binding.js'
 import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { byteBatches } from '../io/byte-batches.js'
-import type { Pack, PackTask } from '../pack/pack-types.js'
+import type { PackTask } from '../pack/pack-types.js'
 import { floatBytes } from '../pack/stored-arrays.js'
 import { collectProblems } from './collect-problems.js'
 import { DifferenceSum } from './difference-sum.js'
@@ -20,7 +20,6 @@ const BATCH_PARTS = 256
  * Compares every tensor of a task, as it would be unfolded, with the original model. A delta may differ where it keeps
  * nothing; wrong kept values, and any difference in the other kinds, become problems.
  *
- * @param pack - the family
  * @param task - the open task
  * @param sound - names of deltas that follow the format; others are left out
  * @param original - the task's original checkpoint
@@ -29,13 +28,12 @@ const BATCH_PARTS = 256
  * @throws TaskfoldError CANCELLED, IO_ERROR
  */
 export async function compareTask(
-  pack: Pack,
   task: PackTask,
   sound: ReadonlySet<string>,
   original: Checkpoint,
   run: VerifyRun,
 ): Promise<TaskComparison> {
-  const { comparisons, converted, problems } = matchOriginal(pack, task, sound, original)
+  const { comparisons, converted, problems } = matchOriginal(task, sound, original)
   run.problems.push(...problems)
   const sum = new DifferenceSum()
   sum.converted = converted

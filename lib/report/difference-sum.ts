@@ -39,6 +39,7 @@ export class DifferenceSum {
   result(source: string): TaskComparison {
     return {
       source,
+      layers: null,
       exact: this.#differing === 0 && this.converted === 0 && !this.differentBytes,
       elements: this.#elements,
       differing: this.#differing,

@@ -1,11 +1,14 @@
 import { escapeControls } from '../errors/quote-name.js'
+import type { ManifestLoraMethod } from '../pack/manifest-types.js'
 import { alignColumns } from './align-columns.js'
+import { adapterLines } from './format-adapter.js'
 import { formatBytes } from './format-bytes.js'
 import type {
   CheckpointInspection,
+  ExactTaskInspection,
   FamilyInspection,
   Inspection,
-  TaskInspection,
+  LoraTaskInspection,
 } from './inspection-types.js'
 
 /**
@@ -15,29 +18,63 @@ import type {
  * @returns lines with aligned columns, without a trailing newline
  */
 export function formatInspection(inspection: Inspection): string {
-  const lines = inspection.kind === 'family' ? familyLines(inspection) : checkpointLines(inspection)
-  return lines.map(escapeControls).join('\n')
+  return linesOf(inspection).map(escapeControls).join('\n')
 }
 
-function familyLines({
-  path,
-  format,
-  writtenBy,
-  base,
-  method,
-  merged,
-  tasks,
-  totals,
-}: FamilyInspection): string[] {
+function linesOf(inspection: Inspection): string[] {
+  switch (inspection.kind) {
+    case 'family':
+      return familyLines(inspection)
+    case 'adapter':
+      return adapterLines(inspection)
+    case 'checkpoint':
+      return checkpointLines(inspection)
+  }
+}
+
+function familyLines(family: FamilyInspection): string[] {
+  const { path, format, writtenBy, base, method, merged, tasks, totals } = family
   const facts = [
-    ['base', `${base.name}  ${formatBytes(base.bytes)}`],
-    [
-      'method',
-      `${method.merge}, λ ${method.lambda}, density ${percent(method.density)}, scope ${method.scope}`,
-    ],
-    ['dtype', method.dtype],
-    ['merged', `${formatBytes(merged.bytes)}, ${merged.tensors} tensors`],
+    ['base', `${base.name}  ${formatBytes(base.bytes)}${placeOf(base)}`],
+    ...(method.merge === undefined
+      ? []
+      : [
+          [
+            'method',
+            `${method.merge}, λ ${method.lambda}, density ${percent(method.density)}, scope ${method.scope}`,
+          ],
+          ['dtype', method.dtype],
+        ]),
+    ...(method.lora === undefined ? [] : [['ranks', ruleText(method.lora)]]),
+    ...(merged === null ? [] : [['merged', `${formatBytes(merged.bytes)}, ${merged.tensors} tensors`]]),
   ]
+  const { familyBytes, originalBytes, ratio } = totals
+  return [
+    `family ${path} (format ${format}, written by taskfold ${writtenBy})`,
+    ...alignColumns(facts, [1]),
+    ...exactLines(tasks.filter((task) => task.codec === 'exact')),
+    ...loraLines(tasks.filter((task) => task.codec === 'lora')),
+    '',
+    `total ${formatBytes(familyBytes)}; one ${tasks.every((task) => task.codec === 'lora') && tasks.length > 0 ? 'adapter' : 'model'} per task: ${formatBytes(originalBytes)}` +
+      (ratio === null ? '' : ` (${ratio.toFixed(2)} times as much)`),
+    ...tasks.flatMap((task) => (task.codec === 'exact' ? tensorLines(task) : [])),
+  ]
+}
+
+function placeOf({ reference, copiedBytes }: FamilyInspection['base']): string {
+  if (copiedBytes > 0) return ', in the family'
+  return reference === null ? '' : `, at ${reference}`
+}
+
+function ruleText({ rule, maxRank }: ManifestLoraMethod): string {
+  const cap = maxRank === undefined ? '' : `, at most ${maxRank}`
+  if (rule === null) return 'as they were'
+  const { kind, ...values } = rule
+  return `${kind} ${Object.values(values).join(' ')}${cap}`
+}
+
+function exactLines(tasks: readonly ExactTaskInspection[]): string[] {
+  if (tasks.length === 0) return []
   const header = ['task', 'bytes', 'of original', 'kept', 'density', 'u16', 'bitmap', 'whole', 'same', 'tied']
   const rows = tasks.map((task) => [
     task.name,
@@ -51,20 +88,35 @@ function familyLines({
     String(task.kinds.same),
     String(task.kinds.alias),
   ])
-  const { familyBytes, originalBytes, ratio } = totals
-  return [
-    `family ${path} (format ${format}, written by taskfold ${writtenBy})`,
-    ...alignColumns(facts, [1]),
-    '',
-    ...alignColumns([header, ...rows]),
-    '',
-    `total ${formatBytes(familyBytes)}; one model per task: ${formatBytes(originalBytes)}` +
-      (ratio === null ? '' : ` (${ratio.toFixed(2)} times as much)`),
-    ...tasks.flatMap(tensorLines),
-  ]
+  return ['', ...alignColumns([header, ...rows])]
 }
 
-function tensorLines(task: TaskInspection): string[] {
+function loraLines(tasks: readonly LoraTaskInspection[]): string[] {
+  if (tasks.length === 0) return []
+  const header = [
+    'LoRA task',
+    'bytes',
+    'before',
+    'of original',
+    'layers',
+    'rank',
+    'rank before',
+    'least energy',
+  ]
+  const rows = tasks.map((task) => [
+    task.name,
+    formatBytes(task.bytes),
+    formatBytes(task.originalBytes),
+    percent(task.share),
+    String(task.layers.length),
+    String(task.rank),
+    String(task.originalRank),
+    percent(task.retainedEnergy),
+  ])
+  return ['', ...alignColumns([header, ...rows])]
+}
+
+function tensorLines(task: ExactTaskInspection): string[] {
   if (task.tensors === undefined) return []
   const header = [`tensors of ${task.name}`, 'kind', 'dtype', 'shape', 'bytes', 'stored', 'kept', 'index']
   const rows = task.tensors.map((tensor) => [

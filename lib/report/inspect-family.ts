@@ -1,8 +1,15 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ManifestLoraTask } from '../pack/manifest-types.js'
 import { MANIFEST_FILE } from '../pack/pack-format.js'
 import type { Pack, PackTask, PackTensor } from '../pack/pack-types.js'
-import type { FamilyInspection, TaskInspection, TaskTensorInspection } from './inspection-types.js'
+import type {
+  ExactTaskInspection,
+  FamilyInspection,
+  LoraTaskInspection,
+  TaskInspection,
+  TaskTensorInspection,
+} from './inspection-types.js'
 
 /**
  * Describes an open family.
@@ -14,30 +21,49 @@ import type { FamilyInspection, TaskInspection, TaskTensorInspection } from './i
  */
 export async function inspectFamily(pack: Pack, listTensors: boolean): Promise<FamilyInspection> {
   const { manifest, merged } = pack
+  const { name, bytes, fingerprint = null, reference = null } = manifest.base
   const tasks: TaskInspection[] = []
-  for (const { name } of manifest.tasks) tasks.push(inspectTask(await pack.task(name), listTensors))
+  for (const entry of manifest.tasks) {
+    if (entry.codec === 'lora') tasks.push(inspectLoraTask(entry))
+    else tasks.push(inspectTask(await pack.task(entry.name), listTensors))
+  }
   const manifestBytes = (await stat(join(pack.folder, MANIFEST_FILE))).size
-  const familyBytes = manifestBytes + manifest.merged.bytes + sum(tasks, (task) => task.bytes)
+  const copiedBytes = sum(manifest.base.files ?? [], (file) => file.bytes)
+  const familyBytes =
+    manifestBytes + (manifest.merged?.bytes ?? 0) + copiedBytes + sum(tasks, (task) => task.bytes)
   const originalBytes = sum(tasks, (task) => task.originalBytes)
   return {
     kind: 'family',
     path: pack.folder,
     format: manifest.taskfold.format,
     writtenBy: manifest.taskfold.version,
-    base: manifest.base,
+    base: { name, bytes, fingerprint, reference, copiedBytes },
     method: manifest.method,
-    merged: {
-      bytes: manifest.merged.bytes,
-      tensorBytes: merged.totalBytes,
-      files: manifest.merged.files.length,
-      tensors: merged.tensors.size,
-    },
+    merged:
+      merged === null || manifest.merged === undefined
+        ? null
+        : {
+            bytes: manifest.merged.bytes,
+            tensorBytes: merged.totalBytes,
+            files: manifest.merged.files.length,
+            tensors: merged.tensors.size,
+          },
     tasks,
     totals: { familyBytes, originalBytes, ratio: ratio(originalBytes, familyBytes) },
   }
 }
 
-function inspectTask(task: PackTask, listTensors: boolean): TaskInspection {
+function inspectLoraTask(task: ManifestLoraTask): LoraTaskInspection {
+  const { name, source, codec, bytes, originalBytes, rank, layers } = task
+  return {
+    ...{ name, source, codec, bytes, originalBytes, share: ratio(bytes, originalBytes), rank },
+    originalRank: layers.reduce((most, layer) => Math.max(most, layer.originalRank), 0),
+    retainedEnergy: layers.reduce((least, layer) => Math.min(least, layer.retainedEnergy), 1),
+    layers: layers.map((layer) => ({ ...layer })),
+  }
+}
+
+function inspectTask(task: PackTask, listTensors: boolean): ExactTaskInspection {
   const { name, manifest } = task
   const tensors = [...task.tensors.values()]
   const arrays = tensors.flatMap((tensor) => (tensor.arrays === null ? [] : [tensor.arrays]))
@@ -48,7 +74,7 @@ function inspectTask(task: PackTask, listTensors: boolean): TaskInspection {
     whole: sum(tensors, (tensor) => tensor.stored?.length ?? 0),
   }
   const deltaBytes = sum(task.files, (file) => file.size)
-  const result: TaskInspection = {
+  const result: ExactTaskInspection = {
     name,
     source: manifest.source,
     codec: manifest.codec,

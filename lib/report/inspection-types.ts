@@ -1,7 +1,8 @@
-import type { Manifest, PackSource, TaskTensor } from '../pack/pack-format.js'
+import type { Manifest, ManifestLayer, PackSource } from '../pack/manifest-types.js'
+import type { TaskTensor } from '../pack/pack-format.js'
 
-/** What {@link inspect} finds: tell the two apart by `kind`. */
-export type Inspection = FamilyInspection | CheckpointInspection
+/** What {@link inspect} finds: tell them apart by `kind`. */
+export type Inspection = FamilyInspection | CheckpointInspection | AdapterInspection
 
 /** A family, from its headers. All sizes in bytes. */
 export interface FamilyInspection {
@@ -13,11 +14,22 @@ export interface FamilyInspection {
   format: number
   /** Release that wrote it. */
   writtenBy: string
-  /** The base model. */
-  base: PackSource
+  /** The base model, and for LoRA tasks where it is. */
+  base: {
+    /** As given when it was folded. */
+    name: string
+    /** Of its tensors. */
+    bytes: number
+    /** Over names, dtypes, shapes and bytes of its tensors. */
+    fingerprint: string | null
+    /** Where it was; null when no task needs it, or when it lies in the family. */
+    reference: string | null
+    /** All files of base/; 0 when it was not copied. */
+    copiedBytes: number
+  }
   /** How it was made. */
   method: Manifest['method']
-  /** θ*. */
+  /** θ*; null when all tasks are LoRA tasks. */
   merged: {
     /** All files of merged/. */
     bytes: number
@@ -27,8 +39,8 @@ export interface FamilyInspection {
     files: number
     /** Number of tensors. */
     tensors: number
-  }
-  /** In the order in which they were merged. */
+  } | null
+  /** In the order in which they were given. */
   tasks: TaskInspection[]
   /** The whole family. */
   totals: {
@@ -41,14 +53,41 @@ export interface FamilyInspection {
   }
 }
 
-/** One task of a family. */
-export interface TaskInspection {
+/** One task of a family; `codec` tells the two kinds apart. */
+export type TaskInspection = ExactTaskInspection | LoraTaskInspection
+
+/** A LoRA task. */
+export interface LoraTaskInspection {
+  /** Name of the task. */
+  name: string
+  /** The original. */
+  source: PackSource
+  /** Factors over the base. */
+  codec: 'lora'
+  /** All files of the task. */
+  bytes: number
+  /** The original's tensors. */
+  originalBytes: number
+  /** bytes / originalBytes; null when the original has no bytes. */
+  share: number | null
+  /** Largest rank of a layer. */
+  rank: number
+  /** Largest rank of a layer of the original. */
+  originalRank: number
+  /** Smallest share of the squared Frobenius norm that a layer keeps. */
+  retainedEnergy: number
+  /** In bytewise order of their modules. */
+  layers: ManifestLayer[]
+}
+
+/** A full fine-tune. */
+export interface ExactTaskInspection {
   /** Name of the task. */
   name: string
   /** The original. */
   source: PackSource
   /** How the remainder is coded. */
-  codec: string
+  codec: 'exact'
   /** All files of the task. */
   bytes: number
   /** The original's tensors. */
@@ -167,4 +206,72 @@ export interface CheckpointInspection {
     /** Name of the file that holds it. */
     file: string
   }[]
+}
+
+/** A LoRA adapter, from its headers, with `spectra` from its factors too. All sizes in bytes. */
+export interface AdapterInspection {
+  /** Says that it is an adapter. */
+  kind: 'adapter'
+  /** As given. */
+  source: string
+  /** Absolute path of its folder. */
+  folder: string
+  /** Layout of its files. */
+  format: 'peft' | 'kohya'
+  /** The base that its configuration names; null when it names none. */
+  base: string | null
+  /** Largest rank of a layer. */
+  rank: number
+  /** In bytewise order of their modules. */
+  layers: AdapterLayerInspection[]
+  /** Tensors that it has whole: modules_to_save, biases. */
+  rest: {
+    /** Its name. */
+    name: string
+    /** Its dtype. */
+    dtype: string
+    /** Row-major extents. */
+    shape: number[]
+    /** Length in bytes. */
+    bytes: number
+  }[]
+  /** `__metadata__` of its file. */
+  metadata: Record<string, string>
+  /** Files of the adapter that are neither weights nor its configuration. */
+  otherFiles: string[]
+  /** All tensors. */
+  totals: {
+    /** Number of layers. */
+    layers: number
+    /** Parameters of the factors. */
+    parameters: number
+    /** Bytes of all tensors. */
+    bytes: number
+  }
+}
+
+/** One layer of an adapter. */
+export interface AdapterLayerInspection {
+  /** As the format names it. */
+  module: string
+  /** What it is laid over. */
+  kind: 'linear' | 'conv2d' | 'embedding'
+  /** Of B·A. */
+  rows: number
+  /** Of B·A; conv kernels flattened. */
+  columns: number
+  /** Rank of its factors. */
+  rank: number
+  /** α as stored. */
+  alpha: number
+  /** What B·A is multiplied with. */
+  scale: number
+  /** Of A. */
+  dtype: string
+  /** Of A and B. */
+  bytes: number
+  /** Only with `spectra`: all singular values of s·B·A, descending. */
+  singularValues?: number[]
+  /** Only with `spectra`: Σσ², the squared Frobenius norm of s·B·A. */
+  energy?: number
 }

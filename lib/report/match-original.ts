@@ -2,7 +2,7 @@ import type { Checkpoint, TensorInfo } from '../checkpoint/checkpoint-types.js'
 import { dtypeBits, isFloatDtype } from '../checkpoint/dtypes.js'
 import { quoteName } from '../errors/quote-name.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
-import type { FileRange, Pack, PackTask, PackTensor } from '../pack/pack-types.js'
+import type { FileRange, PackTask, PackTensor } from '../pack/pack-types.js'
 import { type TensorPart, tensorParts } from '../pack/tensor-parts.js'
 
 /** A part of an unfolded tensor and the same part of the original. */
@@ -29,14 +29,12 @@ export interface MatchedOriginal {
 /**
  * Pairs a task's tensors with its original's, from headers alone.
  *
- * @param pack - the family
  * @param task - the open task
  * @param sound - names of deltas that follow the format; others are left out
  * @param original - the task's original checkpoint
  * @returns what to compare, and missing, extra and mismatched tensors as problems
  */
 export function matchOriginal(
-  pack: Pack,
   task: PackTask,
   sound: ReadonlySet<string>,
   original: Checkpoint,
@@ -53,7 +51,7 @@ export function matchOriginal(
     }
     if (found.dtype !== tensor.dtype) matched.converted++
     if (source.arrays !== null && !sound.has(source.name)) continue
-    for (const part of tensorParts(pack, task, tensor)) {
+    for (const part of tensorParts(task, tensor)) {
       const scale = dtypeBits(found.dtype) / dtypeBits(tensor.dtype)
       matched.comparisons.push({
         tensor,
@@ -80,7 +78,12 @@ export function matchOriginal(
  * @param text - what differs, after the tensor's name
  * @returns VERIFY_FAILED for the list of problems
  */
-export function differs(original: Checkpoint, task: PackTask, tensor: string, text: string): TaskfoldError {
+export function differs(
+  original: Checkpoint,
+  task: Pick<PackTask, 'name'>,
+  tensor: string,
+  text: string,
+): TaskfoldError {
   const message = `task '${task.name}': tensor ${quoteName(tensor)} of ${original.source} ${text}`
   return new TaskfoldError('VERIFY_FAILED', message, {
     file: original.tensors.get(tensor)?.file ?? original.folder,

@@ -2,7 +2,9 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sortNames } from '../checkpoint/names.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
-import { type Manifest, MERGED_FOLDER, TASKS_FOLDER } from '../pack/pack-format.js'
+import { familyFiles } from '../pack/family-files.js'
+import type { Manifest } from '../pack/manifest-types.js'
+import { BASE_FOLDER, MERGED_FOLDER, TASKS_FOLDER } from '../pack/pack-format.js'
 
 /**
  * Finds files of a family that family.json does not list: nothing vouches for them. Hidden files are left out.
@@ -13,9 +15,7 @@ import { type Manifest, MERGED_FOLDER, TASKS_FOLDER } from '../pack/pack-format.
  * @throws TaskfoldError IO_ERROR
  */
 export async function unlistedFiles(folder: string, manifest: Manifest): Promise<string[]> {
-  const listed = new Set(
-    [...manifest.merged.files, ...manifest.tasks.flatMap((task) => task.files)].map((f) => f.path),
-  )
+  const listed = new Set(familyFiles(manifest).map((file) => file.path))
   const found: string[] = []
   const walk = async (path: string): Promise<void> => {
     for (const entry of await readdir(join(folder, path), { withFileTypes: true })) {
@@ -26,7 +26,8 @@ export async function unlistedFiles(folder: string, manifest: Manifest): Promise
     }
   }
   try {
-    await walk(MERGED_FOLDER)
+    if (manifest.merged !== undefined) await walk(MERGED_FOLDER)
+    if (manifest.base.files !== undefined) await walk(BASE_FOLDER)
     if (manifest.tasks.length > 0) await walk(TASKS_FOLDER)
   } catch (error) {
     throw toTaskfoldError(error, { file: folder, action: 'list' })

@@ -1,7 +1,7 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { openInput } from '../io/open-input.js'
-import type { Pack, PackTask, PackTensor } from '../pack/pack-types.js'
+import type { PackTask, PackTensor } from '../pack/pack-types.js'
 import { type PartJob, runParts } from '../pack/run-parts.js'
 import { tensorParts } from '../pack/tensor-parts.js'
 import { checkDeltaArrays } from './check-delta-arrays.js'
@@ -49,7 +49,6 @@ export async function checkTaskArrays(task: PackTask, run: VerifyRun): Promise<C
  * Decodes every entry of a task's deltas: positions ascending and in range, marks as many as entries. Memory stays
  * bounded whatever the size of the tensors. Faults become problems.
  *
- * @param pack - the family
  * @param task - the open task
  * @param deltas - what {@link checkTaskArrays} gave
  * @param run - where problems and progress go
@@ -57,7 +56,6 @@ export async function checkTaskArrays(task: PackTask, run: VerifyRun): Promise<C
  * @throws TaskfoldError CANCELLED, IO_ERROR
  */
 export async function decodeDeltas(
-  pack: Pack,
   task: PackTask,
   deltas: readonly CheckedDelta[],
   run: VerifyRun,
@@ -73,7 +71,7 @@ export async function decodeDeltas(
     filled = 0
   }
   for (const { tensor, starts } of deltas) {
-    const [head] = tensorParts(pack, task, tensor)
+    const [head] = tensorParts(task, tensor)
     for (const part of splitDelta(head!, starts, scratchBytes)) {
       if (filled + part.length > scratchBytes) await flush()
       jobs.push({ part, out: scratch.subarray(filled, filled + part.length) })

@@ -7,13 +7,18 @@ import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { createProgress, type OnProgress } from '../io/progress.js'
 import { NativeFiles } from '../binding/native-files.js'
+import type { LoraAdapter } from '../lora/adapter-types.js'
+import { openAdapter } from '../lora/open-adapter.js'
+import { openPackAdapter, type PackAdapter } from '../materialize/open-pack-adapter.js'
+import { familyFiles } from '../pack/family-files.js'
 import { openPack } from '../pack/open-pack.js'
-import type { PackFile } from '../pack/pack-format.js'
+import type { PackFile } from '../pack/manifest-types.js'
 import type { Pack, PackTask } from '../pack/pack-types.js'
 import { checkDeltaIndex } from './check-delta-index.js'
 import { collectProblems } from './collect-problems.js'
 import { compareTask } from './compare-task.js'
 import { unlistedFiles } from './unlisted-files.js'
+import { adapterBytes, verifyAdapter, verifyBase } from './verify-adapter.js'
 import { checkTaskArrays, decodeDeltas } from './verify-deltas.js'
 import { type ExpectedFingerprint, type VerifyRun, verifyFingerprints } from './verify-fingerprints.js'
 import type { VerifiedTask, VerifyResult } from './verify-types.js'
@@ -48,35 +53,58 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   const problems: TaskfoldError[] = []
   const pack = await openCollecting(path, problems, signal)
   const originals = await openOriginals(pack, options.against ?? {}, cacheDir, signal)
-  const tasks: PackTask[] = []
-  for (const { name } of pack.manifest.tasks) {
-    const task = await collectProblems(problems, () => pack.task(name))
-    if (task !== undefined) tasks.push(task)
-  }
-  const listed = [...pack.manifest.merged.files, ...pack.manifest.tasks.flatMap((task) => task.files)]
+  const { tasks, adapters } = await openTasks(pack, problems, signal)
+  const listed = familyFiles(pack.manifest)
   const wrongSize = new Set(problems.map((problem) => problem.file))
   const sound = listed.filter((file) => !wrongSize.has(join(pack.folder, file.path)))
   const merged = mergedTensors(pack)
-  const progress = createProgress(onProgress, 'verify', totalBytes(sound, merged, tasks, originals))
+  const bytes =
+    totalBytes(sound, merged, tasks, originals.models) + adapterBytes(pack, adapters, originals.adapters)
+  const progress = createProgress(onProgress, 'verify', bytes)
   const files = new NativeFiles()
   const run: VerifyRun = { files, problems, signal, threads, add: progress.add }
-  const verified: VerifiedTask[] = []
+  const verified = new Map<string, VerifiedTask>()
   try {
     await verifyFingerprints(
       sound.map((file) => wholeFile(pack, file)),
       run,
     )
     await verifyFingerprints(merged, run)
+    if (pack.base !== null) await verifyBase(pack, pack.base, run)
     for (const task of tasks) {
       await collectProblems(problems, () => checkDeltaIndex(pack, task))
       const deltas = await checkTaskArrays(task, run)
-      const original = originals.get(task.name)
+      const original = originals.models.get(task.name)
       const names = new Set(deltas.map(({ tensor }) => tensor.name))
-      if (original === undefined) await decodeDeltas(pack, task, deltas, run)
-      const against = original === undefined ? null : await compareTask(pack, task, names, original, run)
-      verified.push({ name: task.name, tensors: task.tensors.size, kept: task.manifest.kept, against })
+      if (original === undefined) await decodeDeltas(task, deltas, run)
+      const against = original === undefined ? null : await compareTask(task, names, original, run)
+      const { name, tensors, manifest } = task
+      verified.set(name, {
+        name,
+        codec: 'exact',
+        tensors: tensors.size,
+        kept: manifest.kept,
+        layers: null,
+        against,
+      })
     }
-    for (const checkpoint of [pack.merged, ...tasks, ...originals.values()]) await assertUnchanged(checkpoint)
+    for (const adapter of adapters) {
+      verified.set(
+        adapter.name,
+        await verifyAdapter(pack, adapter, originals.adapters.get(adapter.name), run),
+      )
+    }
+    const opened = [...adapters, ...originals.adapters.values()].map((one) =>
+      'adapter' in one ? one.adapter : one,
+    )
+    const models = [
+      pack.merged,
+      pack.base,
+      ...tasks,
+      ...originals.models.values(),
+      ...opened.map((one) => one.checkpoint),
+    ]
+    for (const checkpoint of models) if (checkpoint !== null) await assertUnchanged(checkpoint)
   } finally {
     files.close()
   }
@@ -88,7 +116,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
     bytes: listed.reduce((sum, file) => sum + file.bytes, 0),
     mergedTensors: merged.length,
     unlisted: await unlistedFiles(pack.folder, pack.manifest),
-    tasks: verified,
+    tasks: pack.manifest.tasks.flatMap(({ name }) => verified.get(name) ?? []),
   }
 }
 
@@ -107,24 +135,52 @@ async function openCollecting(
   }
 }
 
+/** What the tasks of a family were made of, by task. */
+interface Originals {
+  models: Map<string, Checkpoint>
+  adapters: Map<string, LoraAdapter>
+}
+
 async function openOriginals(
   pack: Pack,
   against: Readonly<Record<string, string>>,
   cacheDir: string | undefined,
   signal: AbortSignal | undefined,
-): Promise<Map<string, Checkpoint>> {
-  const originals = new Map<string, Checkpoint>()
+): Promise<Originals> {
+  const originals: Originals = { models: new Map(), adapters: new Map() }
   for (const [name, source] of Object.entries(against)) {
-    if (!pack.manifest.tasks.some((task) => task.name === name)) {
+    const entry = pack.manifest.tasks.find((task) => task.name === name)
+    if (entry === undefined) {
       throw new TaskfoldError('NOT_FOUND', `${pack.folder} has no task '${name}' to compare with ${source}`, {
         file: pack.folder,
         task: name,
         hint: `its tasks: ${pack.manifest.tasks.map((task) => task.name).join(', ') || 'none'}`,
       })
     }
-    originals.set(name, await readCheckpoint(source, { cacheDir, signal }))
+    if (entry.codec === 'lora') originals.adapters.set(name, await openAdapter(source, { cacheDir, signal }))
+    else originals.models.set(name, await readCheckpoint(source, { cacheDir, signal }))
   }
   return originals
+}
+
+/** Opens every task; those that cannot be opened become problems. */
+async function openTasks(
+  pack: Pack,
+  problems: TaskfoldError[],
+  signal: AbortSignal | undefined,
+): Promise<{ tasks: PackTask[]; adapters: PackAdapter[] }> {
+  const tasks: PackTask[] = []
+  const adapters: PackAdapter[] = []
+  for (const entry of pack.manifest.tasks) {
+    if (entry.codec === 'lora') {
+      const adapter = await collectProblems(problems, () => openPackAdapter(pack, entry, signal))
+      if (adapter !== undefined) adapters.push(adapter)
+    } else {
+      const task = await collectProblems(problems, () => pack.task(entry.name))
+      if (task !== undefined) tasks.push(task)
+    }
+  }
+  return { tasks, adapters }
 }
 
 function wholeFile(pack: Pack, file: PackFile): ExpectedFingerprint {
@@ -135,10 +191,10 @@ function wholeFile(pack: Pack, file: PackFile): ExpectedFingerprint {
   }
 }
 
-function mergedTensors(pack: Pack): ExpectedFingerprint[] {
-  return [...pack.merged.tensors.values()].map(({ name, file, offset, length }) => ({
+function mergedTensors({ merged, manifest }: Pack): ExpectedFingerprint[] {
+  return [...(merged?.tensors.values() ?? [])].map(({ name, file, offset, length }) => ({
     range: { file, offset, length },
-    fingerprint: pack.manifest.merged.tensors[name]!,
+    fingerprint: manifest.merged!.tensors[name]!,
     tensor: name,
     problem: `the bytes of tensor ${JSON.stringify(name)} are not those that were merged`,
   }))

@@ -1,0 +1,79 @@
+import { Command, Option } from 'commander'
+import type { AdapterDtype } from '../lora/lora-resize.js'
+import { loraMerge } from '../materialize/lora-merge.js'
+import { formatBytes } from '../report/format-bytes.js'
+import type { CliContext } from './cli-context.js'
+import { resizeText, warningLines } from './lora-text.js'
+import type { OutputOptions } from './output.js'
+import { parseNumber, parseTask, parseThreads } from './parse-values.js'
+import { addRankOptions, type RankFlags } from './rank-flags.js'
+
+const EXAMPLES = `
+Examples:
+  $ taskfold merge ./llama --task style=./style-lora --task chat=./chat-lora --lambda 0.5 -o merged
+  $ taskfold merge ./llama --task a=family/tasks/a --task b=family/tasks/b --as adapter -o sum
+  $ taskfold merge ./llama --task a=./a --task b=./b --as adapter --rank 16 -o sum-r16
+
+Adds λ times every adapter to the base (LoRA task arithmetic). An adapter has the sum of all ranks and is exact, unless
+a lower rank is asked for. Tasks of a LoRA family are adapters: FAMILY/tasks/NAME. The merge of full fine-tunes is the
+merged/ folder that taskfold fold writes.`
+
+interface MergeFlags extends OutputOptions, RankFlags {
+  task: { name: string; path: string }[]
+  output: string
+  lambda?: number
+  as?: 'checkpoint' | 'adapter'
+  dtype?: AdapterDtype
+  threads?: number
+  cacheDir?: string
+  force?: boolean
+}
+
+/**
+ * The command `taskfold merge`.
+ *
+ * @param context - where it prints and how it is stopped
+ * @returns the command, for the program
+ */
+export function mergeCommand(context: CliContext): Command {
+  const command = new Command('merge')
+    .description('merge LoRA adapters into one model, or into one adapter')
+    .argument('<base>', 'the model that all adapters were trained on')
+    .requiredOption('--task <name=path>', 'an adapter and its name; repeat it for each', parseTask)
+    .requiredOption('-o, --output <folder>', 'where to write')
+    .option('--lambda <number>', 'scaling coefficient of the merge', parseNumber, 0.3)
+    .addOption(
+      new Option('--as <what>', 'write the whole model, or one adapter')
+        .choices(['checkpoint', 'adapter'])
+        .default('checkpoint'),
+    )
+  return addRankOptions(command)
+    .addOption(
+      new Option('--dtype <dtype>', 'dtype of an adapter; keep: that of the factors')
+        .choices(['keep', 'f32', 'f16', 'bf16'])
+        .default('keep'),
+    )
+    .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
+    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
+    .option('--force', 'replace an existing output')
+    .option('--json', 'print one JSON document')
+    .option('--quiet', 'print nothing but errors')
+    .addHelpText('after', EXAMPLES)
+    .action((base: string, flags: MergeFlags) =>
+      context.run(flags, async (output, signal) => {
+        const { task, json: _json, quiet: _quiet, ...rest } = flags
+        const { onProgress } = output
+        const result = await loraMerge({ ...rest, base, tasks: task, signal, onProgress })
+        output.result(result, () => {
+          const { adapter, seconds, modules, bytes } = result
+          if (adapter !== null) return resizeText({ ...adapter, output: result.output, seconds }, false)
+          return [
+            `${result.output}: ${formatBytes(bytes)}, λ ${result.lambda} × ${result.tasks.join(' + ')} added to ${modules} weights`,
+            `done in ${seconds.toFixed(2)} s`,
+            ...warningLines(result.warnings),
+          ].join('\n')
+        })
+        return 0
+      }),
+    )
+}

@@ -1,0 +1,114 @@
+import { TaskfoldError } from '../errors/taskfold-error.js'
+import type { OnProgress } from '../io/progress.js'
+import { type AdapterDtype, checkAdapterDtype } from '../lora/lora-resize.js'
+import { checkRank, type RankOptions, rankRuleOf } from '../lora/rank-options.js'
+import type { RankRule } from '../lora/rank-rule.js'
+import { taskArithmetic } from '../merge/task-arithmetic.js'
+
+/** What {@link loraMerge} is asked to do. The ways to choose ranks are for `as: 'adapter'`; without one it is exact. */
+export interface LoraMergeOptions extends RankOptions {
+  /** The model that all adapters were trained on: a file, a folder, or org/name[@revision] in the local cache. */
+  base: string
+  /** PEFT adapters; a record of name to path is one too. */
+  tasks: readonly { name: string; path: string }[] | Readonly<Record<string, string>>
+  /** Folder to write. Must not exist, unless `force`. */
+  output: string
+  /** Scaling coefficient λ. Default 0.3. */
+  lambda?: number
+  /** 'checkpoint' (default): the whole model. 'adapter': one PEFT adapter of rank Σr, or lower. */
+  as?: 'checkpoint' | 'adapter'
+  /** Highest rank of any layer. */
+  maxRank?: number
+  /** As 'adapter': dtype of the factors. Default 'keep'. */
+  dtype?: AdapterDtype
+  /** Threads at most. Default: the machine's. */
+  threads?: number
+  /** Replace an existing output. Default false. */
+  force?: boolean
+  /** Hugging Face cache to look up org/name in. */
+  cacheDir?: string
+  /** Wait until the disk has everything. Default true. */
+  sync?: boolean
+  /** Stops within milliseconds; nothing half-written stays. */
+  signal?: AbortSignal
+  /** Called at most 20 times a second. */
+  onProgress?: OnProgress
+}
+
+/** {@link LoraMergeOptions} after all checks. */
+export interface MergeSettings {
+  base: string
+  /** At least one, with distinct names. */
+  tasks: { name: string; path: string }[]
+  output: string
+  /** An f32 value. */
+  lambda: number
+  as: 'checkpoint' | 'adapter'
+  /** null: exact. */
+  rule: RankRule | null
+  maxRank?: number
+  dtype: 'keep' | 'F32' | 'F16' | 'BF16'
+  threads?: number
+  force?: boolean
+  cacheDir?: string
+  sync?: boolean
+  signal?: AbortSignal
+  onProgress?: OnProgress
+}
+
+/**
+ * Checks every option.
+ *
+ * @param options - as given by the caller, trusted in nothing
+ * @returns them with defaults
+ * @throws TaskfoldError INVALID_ARGUMENT
+ */
+export function checkMergeOptions(options: LoraMergeOptions): MergeSettings {
+  const {
+    base,
+    output,
+    as = 'checkpoint',
+    maxRank,
+    threads,
+    force,
+    cacheDir,
+    sync,
+    signal,
+    onProgress,
+  } = options
+  for (const [name, path] of Object.entries({ base, output }))
+    if (typeof path !== 'string' || path === '') throw wrong(name, 'a path', path)
+  if (as !== 'checkpoint' && as !== 'adapter') throw wrong('as', 'checkpoint or adapter', as)
+  const rule = rankRuleOf(options)
+  if (as === 'checkpoint' && (rule !== null || maxRank !== undefined)) {
+    throw new TaskfoldError('INVALID_ARGUMENT', 'a merged checkpoint has no rank', {
+      hint: 'choose ranks with --as adapter (as: adapter), or resize the adapters first',
+    })
+  }
+  return {
+    ...{ base, output, as, rule, threads, force, cacheDir, sync, signal, onProgress },
+    tasks: checkTasks(options.tasks),
+    lambda: taskArithmetic.check({ lambda: options.lambda }).lambda,
+    maxRank: maxRank === undefined ? undefined : checkRank('maxRank', maxRank),
+    dtype: checkAdapterDtype(options.dtype),
+  }
+}
+
+function checkTasks(tasks: LoraMergeOptions['tasks']): { name: string; path: string }[] {
+  const list = Array.isArray(tasks)
+    ? tasks
+    : Object.entries(tasks ?? {}).map(([name, path]) => ({ name, path }))
+  if (list.length === 0) throw wrong('tasks', 'at least one adapter', tasks)
+  const names = new Set<string>()
+  for (const { name, path } of list as { name: unknown; path: unknown }[]) {
+    if (typeof name !== 'string' || name === '') throw wrong('name of a task', 'a name', name)
+    if (typeof path !== 'string' || path === '') throw wrong(`path of task ${name}`, 'a path', path)
+    if (names.has(name)) throw wrong('tasks', `given once each (${name} is there twice)`, name)
+    names.add(name)
+  }
+  return list
+}
+
+function wrong(name: string, expected: string, value: unknown): TaskfoldError {
+  return new TaskfoldError('INVALID_ARGUMENT', `${name} must be ${expected}, got ${String(value)}`)
+}
