@@ -1,9 +1,11 @@
-// Folds the example family at several densities, unfolds every task again, and counts right answers on test pictures.
+// Folds the example family's full fine-tunes at several densities and its adapters at several ranks, unfolds every task
+// again, and counts right answers on test pictures.
 // node examples/demo.mjs [--write-readme]; needs the build (scripts/demo.sh does everything).
 import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { openFamily } from 'taskfold'
 import { folderBytes } from './demo/folder-bytes.mjs'
+import { loraRows } from './demo/lora-rows.mjs'
 import { differences, resultTable } from './demo/result-table.mjs'
 import { runTaskfold } from './demo/run-taskfold.mjs'
 import { writeReadme } from './demo/write-readme.mjs'
@@ -21,11 +23,11 @@ const isWeights = (name) => name.endsWith('.safetensors')
 
 let pictures = 0
 
-/** Right answers by task; `encoder` says which file serves a task. */
-async function evaluate(encoder) {
+/** Right answers by task; `encoder` and `head` say which files serve a task. */
+async function evaluate(encoder, head = original) {
   const correct = {}
   for (const task of tasks) {
-    const result = await countCorrect({ family, task, encoder: encoder(task), head: original(task) })
+    const result = await countCorrect({ family, task, encoder: encoder(task), head: head(task) })
     correct[task] = result.correct
     pictures = result.pictures
   }
@@ -108,6 +110,7 @@ for (const scope of ['global', 'tensor']) {
     })
   }
 }
+rows.push(...(await loraRows({ family, work, tasks, evaluate })))
 const problems = [
   ...differences(rows, reference),
   ...checkLossless(),

@@ -16,6 +16,7 @@ export { type Devices, devices } from './devices.js'
 export type { ErrorCode } from './errors/error-codes.js'
 export { type ErrorDetails, TaskfoldError } from './errors/taskfold-error.js'
 export {
+  type DescribedAdapter,
   type DescribedMethod,
   type DescribedProblem,
   type DescribedTask,
@@ -25,30 +26,57 @@ export {
 export { fold } from './fold/fold.js'
 export type { FoldOptions, FoldSettings, TaskInput } from './fold/fold-options.js'
 export { planFold } from './fold/fold-plan.js'
-export type { FoldedTask, FoldResult } from './fold/fold-result.js'
+export type { FoldedAdapter, FoldedTask, FoldResult } from './fold/fold-result.js'
 export type {
   ComputedTensor,
   CopiedTensor,
-  DtypeConversion,
-  FoldInputs,
-  FoldPlan,
   MergeableTensor,
   MergedFile,
   MergedTensor,
   MergedTensorFacts,
-  PlanNote,
   PlannedAlias,
   PlannedDelta,
   PlannedKeep,
   PlannedRows,
-  PlannedTask,
   PlannedTensor,
   PlannedTensorFacts,
+  TiedTensor,
+} from './fold/plan-tensors.js'
+export type {
+  AdapterPrediction,
+  DtypeConversion,
+  FoldInputs,
+  FoldPlan,
+  ModelInputs,
+  PlanNote,
+  PlannedAdapter,
+  PlannedTask,
   TaskPrediction,
   Tie,
-  TiedTensor,
 } from './fold/plan-types.js'
 export type { OnProgress, Progress, ProgressPhase } from './io/progress.js'
+export type { BaseMatch, MatchedLayer } from './lora/match-base.js'
+export type { AdapterReport, LayerReport } from './lora/adapter-report.js'
+export type {
+  AdapterWarning,
+  LoraAdapter,
+  LoraLayer,
+  LoraLayerKind,
+} from './lora/adapter-types.js'
+export type { ExtractedLayer } from './lora/extract-layers.js'
+export type { LeftOutTensor } from './lora/extract-left-out.js'
+export type { LoraExtractOptions, Patterns } from './lora/extract-options.js'
+export { type LoraExtractResult, loraExtract } from './lora/lora-extract.js'
+export {
+  type AdapterDtype,
+  type LoraResizeOptions,
+  type LoraResizeResult,
+  loraResize,
+} from './lora/lora-resize.js'
+export { type OpenAdapterOptions, openAdapter } from './lora/open-adapter.js'
+export type { RankOptions } from './lora/rank-options.js'
+export { type LoraMergeResult, loraMerge } from './materialize/lora-merge.js'
+export type { LoraMergeOptions } from './materialize/lora-merge-options.js'
 export type { MaterializeOptions, MaterializeResult } from './materialize/materialize.js'
 export type { TaskTensorData } from './materialize/materialize-tensor.js'
 export {
@@ -57,15 +85,36 @@ export {
   type OpenFamilyOptions,
   openFamily,
 } from './materialize/open-family.js'
+export type { BaseOptions } from './materialize/open-base.js'
 export type { TaskTensorsOptions } from './materialize/task-tensors.js'
-export type { Manifest, ManifestTask, PackFile, PackSource, TaskTensor } from './pack/pack-format.js'
+export type {
+  Manifest,
+  ManifestBase,
+  ManifestExactTask,
+  ManifestLayer,
+  ManifestLoraMethod,
+  ManifestLoraTask,
+  ManifestMerged,
+  ManifestMergeMethod,
+  ManifestMethod,
+  ManifestRankRule,
+  ManifestTask,
+  ManifestTaskFacts,
+  PackFile,
+  PackSource,
+} from './pack/manifest-types.js'
+export type { TaskTensor } from './pack/pack-format.js'
 export { type InspectOptions, inspect } from './report/inspect.js'
 export type {
+  AdapterInspection,
+  AdapterLayerInspection,
   CheckpointInspection,
+  ExactTaskInspection,
   FamilyInspection,
   Inspection,
+  LoraTaskInspection,
   TaskInspection,
   TaskTensorInspection,
 } from './report/inspection-types.js'
 export { type VerifyOptions, verify } from './report/verify.js'
-export type { TaskComparison, VerifiedTask, VerifyResult } from './report/verify-types.js'
+export type { LayerComparison, TaskComparison, VerifiedTask, VerifyResult } from './report/verify-types.js'

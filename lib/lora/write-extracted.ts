@@ -1,4 +1,3 @@
-import { basename } from 'node:path'
 import type { NativeFiles } from '../binding/native-files.js'
 import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { AdapterFile } from './adapter-file.js'
@@ -76,7 +75,8 @@ function describe(base: Checkpoint, plan: ExtractPlan, found: ExtractedLayers): 
       }
     }),
     rest: saved,
-    baseName: basename(base.source),
+    // As PEFT does: what the user calls the base, so that AutoPeftModel finds it again.
+    baseName: base.source.replace(/@[^@/]*$/, ''),
     targetModules: targetModules(plan.candidates, extracted),
     modulesToSave: [...new Set(saved.map(({ name }) => name.replace(/\.(weight|bias)$/, '')))],
     fanInFanOut: found.layers.some(({ layer }) => layer.transposed && layer.kind === 'linear'),
