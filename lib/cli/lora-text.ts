@@ -4,6 +4,7 @@ import type { LoraExtractResult } from '../lora/lora-extract.js'
 import type { LoraResizeResult } from '../lora/lora-resize.js'
 import { alignColumns } from '../report/align-columns.js'
 import { formatBytes } from '../report/format-bytes.js'
+import { count } from './count.js'
 import { percent } from './percent.js'
 
 /** Tensors of one reason that a person reads; the rest is counted. `--json` lists all. */
@@ -31,7 +32,7 @@ export function resizeText(result: Omit<LoraResizeResult, 'format'>, listLayers:
   const after = span(layers.map(({ rankAfter }) => rankAfter))
   return [
     ...(listLayers ? [...alignColumns([header, ...rows], [1]), ''] : []),
-    `${output}: ${layers.length} layers, rank ${before} → ${after}, ` +
+    `${output}: ${count(layers.length, 'layer')}, rank ${before} → ${after}, ` +
       `${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)}`,
     `kept ${percent(result.retainedEnergy)} of the squared norm, relative error ${error(result.relativeError)}`,
     `done in ${seconds.toFixed(2)} s`,
@@ -62,7 +63,7 @@ export function extractText(result: LoraExtractResult): string {
   return [
     ...alignColumns([header, ...rows], [1]),
     '',
-    `${output}: ${layers.length} layers of rank ${span(layers.map(({ rank }) => rank))}, ${formatBytes(bytes)} ` +
+    `${output}: ${count(layers.length, 'layer')} of rank ${span(layers.map(({ rank }) => rank))}, ${formatBytes(bytes)} ` +
       `(${percent(originalBytes === 0 ? null : bytes / originalBytes)} of the fine-tune)`,
     `relative error ${error(result.relativeError)} over these layers; the adapter holds ` +
       `${percent(result.capturedEnergy)} of the squared norm of the whole task vector`,

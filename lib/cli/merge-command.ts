@@ -3,6 +3,7 @@ import type { AdapterDtype } from '../lora/lora-resize.js'
 import { loraMerge } from '../materialize/lora-merge.js'
 import { formatBytes } from '../report/format-bytes.js'
 import type { CliContext } from './cli-context.js'
+import { count } from './count.js'
 import { resizeText, warningLines } from './lora-text.js'
 import type { OutputOptions } from './output.js'
 import { parseNumber, parseTask, parseThreads } from './parse-values.js'
@@ -68,7 +69,7 @@ export function mergeCommand(context: CliContext): Command {
           const { adapter, seconds, modules, bytes } = result
           if (adapter !== null) return resizeText({ ...adapter, output: result.output, seconds }, false)
           return [
-            `${result.output}: ${formatBytes(bytes)}, λ ${result.lambda} × ${result.tasks.join(' + ')} added to ${modules} weights`,
+            `${result.output}: ${formatBytes(bytes)}, λ ${result.lambda} × ${result.tasks.join(' + ')} added to ${count(modules, 'weight')}`,
             `done in ${seconds.toFixed(2)} s`,
             ...warningLines(result.warnings),
           ].join('\n')

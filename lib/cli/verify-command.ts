@@ -4,7 +4,7 @@ import type { TaskInput } from '../fold/fold-options.js'
 import { alignColumns } from '../report/align-columns.js'
 import { formatBytes } from '../report/format-bytes.js'
 import { verify } from '../report/verify.js'
-import type { TaskComparison, VerifyResult } from '../report/verify-types.js'
+import type { TaskComparison, VerifiedTask, VerifyResult } from '../report/verify-types.js'
 import type { CliContext } from './cli-context.js'
 import type { OutputOptions } from './output.js'
 import { parseTask, parseThreads } from './parse-values.js'
@@ -62,37 +62,49 @@ function originals(given: readonly TaskInput[]): Record<string, string> {
 }
 
 function verifyText({ path, files, bytes, mergedTensors, tasks }: VerifyResult): string {
-  const rows = tasks.map(({ name, tensors, kept, against }) => [
-    name,
-    String(tensors),
-    String(kept),
-    ...comparisonCells(against),
-  ])
-  const header = [
-    'task',
-    'tensors',
-    'kept',
-    'against original',
-    'differing',
-    'max error',
-    'relative',
-    'energy kept',
-  ]
-  const compared = tasks.some((task) => task.against !== null)
+  const merged = mergedTensors === 0 ? '' : ` and ${mergedTensors} merged tensors`
   return [
-    `${path}: ${files} files (${formatBytes(bytes)}) and ${mergedTensors} merged tensors are as recorded`,
-    ...alignColumns([compared ? header : header.slice(0, 3), ...rows]),
+    `${path}: ${files} files (${formatBytes(bytes)})${merged} are as recorded`,
+    ...table(tasks, 'exact', 'kept', ({ kept }) => kept),
+    ...table(tasks, 'lora', 'layers', ({ layers }) => layers),
   ].join('\n')
 }
 
-function comparisonCells(against: TaskComparison | null): string[] {
+/** Full fine-tunes and LoRA tasks have tables of their own: other things are counted. */
+function table(
+  all: readonly VerifiedTask[],
+  codec: VerifiedTask['codec'],
+  what: string,
+  count: (task: VerifiedTask) => number | null,
+): string[] {
+  const tasks = all.filter((task) => task.codec === codec)
+  if (tasks.length === 0) return []
+  const compared = tasks.some(({ against }) => against !== null)
+  const exact = codec === 'exact' ? ['differing', 'max error'] : []
+  const header = [
+    codec === 'exact' ? 'task' : 'LoRA task',
+    'tensors',
+    what,
+    ...(compared ? ['against original', ...exact, 'relative', 'energy kept'] : []),
+  ]
+  const rows = tasks.map((task) => [
+    task.name,
+    String(task.tensors),
+    String(count(task)),
+    ...comparisonCells(task.against, codec),
+  ])
+  return alignColumns([header, ...rows])
+}
+
+function comparisonCells(against: TaskComparison | null, codec: VerifiedTask['codec']): string[] {
   if (against === null) return []
   const { exact, differing, elements, maxError, relativeError, retainedEnergy } = against
+  const cells = [percent(relativeError), percent(retainedEnergy)]
+  if (codec === 'lora') return [exact ? 'equal' : 'differs', ...cells]
   return [
     exact ? 'bit for bit' : 'differs',
     percent(elements === 0 ? 0 : differing / elements),
     maxError === null ? '–' : maxError.toPrecision(3),
-    percent(relativeError),
-    percent(retainedEnergy),
+    ...cells,
   ]
 }

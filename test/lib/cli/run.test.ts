@@ -1,25 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import test, { type ExecutionContext } from 'ava'
 import { run } from '../../../lib/cli/run.js'
+import { callCli as call, Sink } from '../../helpers/call-cli.js'
 import { tempFolder } from '../../helpers/temp-folder.js'
 import { writeModel } from '../../helpers/write-model.js'
-
-class Sink extends Writable {
-  text = ''
-  isTTY = false
-  override _write(chunk: Buffer, _: string, done: () => void): void {
-    this.text += chunk.toString()
-    done()
-  }
-}
-
-async function call(...args: string[]) {
-  const [stdout, stderr] = [new Sink(), new Sink()]
-  const code = await run(args, { stdout, stderr })
-  return { code, out: stdout.text, err: stderr.text, json: () => JSON.parse(stdout.text) }
-}
 
 function models(t: ExecutionContext) {
   const folder = tempFolder(t)
@@ -50,7 +35,7 @@ test.serial('fold, inspect, unfold and verify, as people call them', async (t) =
   )
   t.is(folded.code, 0, folded.err)
   t.is(folded.err, '')
-  t.regex(folded.out, /^task +bytes +of model +kept\none +/)
+  t.regex(folded.out, /^task +bytes +of original +kept\none +/)
   t.deepEqual(readdirSync(family).sort(), ['family.json', 'merged', 'tasks'])
 
   t.regex((await call('inspect', family)).out, /task-arithmetic, λ 0\.3, density 50/)

@@ -31,6 +31,7 @@ function userFolder(): string {
   cpSync(path.join(family, 'base'), path.join(folder, 'base'), { recursive: true })
   for (const task of ['mnist', 'fashion']) {
     cpSync(path.join(family, 'tasks', task), path.join(folder, task), { recursive: true })
+    cpSync(path.join(family, 'lora', task), path.join(folder, `${task}-lora`), { recursive: true })
   }
   return folder
 }
@@ -38,8 +39,11 @@ function userFolder(): string {
 test("README's command lines work as written", (t) => {
   const folder = userFolder()
   t.teardown(() => rmSync(folder, { recursive: true }))
-  const lines = codeBlock('Command line', 'sh').split('\n').filter(Boolean)
-  t.true(lines.length >= 5)
+  const lines = ['Command line', 'LoRA adapters'].flatMap((heading) => {
+    const found = codeBlock(heading, 'sh').split('\n').filter(Boolean)
+    t.true(found.length >= 5)
+    return found
+  })
   for (const line of lines) {
     const words = line.replace(/\s+#.*$/, '').split(' ')
     t.deepEqual(words.splice(0, 2), ['npx', 'taskfold'])
@@ -50,6 +54,10 @@ test("README's command lines work as written", (t) => {
   }
   t.deepEqual(readdirSync(path.join(folder, 'all-again')).sort(), ['fashion', 'mnist'])
   t.true(readdirSync(path.join(folder, 'mnist-again')).includes('model.safetensors'))
+  for (const adapter of ['mnist-r4', 'mnist-small', 'mnist-extracted', 'mnist-adapter'])
+    t.true(readdirSync(path.join(folder, adapter)).includes('adapter_model.safetensors'), adapter)
+  for (const model of ['mnist-merged', 'merged'])
+    t.true(readdirSync(path.join(folder, model)).includes('model.safetensors'), model)
 })
 
 test("README's program works as written", (t) => {
