@@ -55,14 +55,14 @@ export type {
   Tie,
 } from './fold/plan-types.js'
 export type { OnProgress, Progress, ProgressPhase } from './io/progress.js'
-export type { BaseMatch, MatchedLayer } from './lora/match-base.js'
-export type { AdapterReport, LayerReport } from './lora/adapter-report.js'
+export type { AdapterReport, EnergySum, LayerReport } from './lora/adapter-report.js'
 export type {
   AdapterWarning,
   LoraAdapter,
   LoraLayer,
   LoraLayerKind,
 } from './lora/adapter-types.js'
+export type { RankBudget } from './lora/budget-ranks.js'
 export type { ExtractedLayer } from './lora/extract-layers.js'
 export type { LeftOutTensor } from './lora/extract-left-out.js'
 export type { LoraExtractOptions, Patterns } from './lora/extract-options.js'
@@ -73,19 +73,21 @@ export {
   type LoraResizeResult,
   loraResize,
 } from './lora/lora-resize.js'
+export type { BaseMatch, MatchedLayer } from './lora/match-base.js'
 export { type OpenAdapterOptions, openAdapter } from './lora/open-adapter.js'
 export type { RankOptions } from './lora/rank-options.js'
+export type { RankRule } from './lora/rank-rule.js'
 export { type LoraMergeResult, loraMerge } from './materialize/lora-merge.js'
-export type { LoraMergeOptions } from './materialize/lora-merge-options.js'
+export type { AdapterInput, LoraMergeOptions } from './materialize/lora-merge-options.js'
 export type { MaterializeOptions, MaterializeResult } from './materialize/materialize.js'
 export type { TaskTensorData } from './materialize/materialize-tensor.js'
+export type { BaseOptions } from './materialize/open-base.js'
 export {
   type Family,
   type FamilyTensorOptions,
   type OpenFamilyOptions,
   openFamily,
 } from './materialize/open-family.js'
-export type { BaseOptions } from './materialize/open-base.js'
 export type { TaskTensorsOptions } from './materialize/task-tensors.js'
 export type {
   Manifest,
@@ -104,10 +106,9 @@ export type {
   PackSource,
 } from './pack/manifest-types.js'
 export type { TaskTensor } from './pack/pack-format.js'
+export type { AdapterInspection, AdapterLayerInspection } from './report/adapter-inspection.js'
 export { type InspectOptions, inspect } from './report/inspect.js'
 export type {
-  AdapterInspection,
-  AdapterLayerInspection,
   CheckpointInspection,
   ExactTaskInspection,
   FamilyInspection,

@@ -7,11 +7,13 @@ export type LoraLayerKind = 'linear' | 'conv2d' | 'embedding'
 export interface LoraLayer {
   /** As the format names it: `model.layers.0.self_attn.q_proj` (PEFT), `lora_unet_…_to_q` (kohya). Unique. */
   readonly module: string
+  /** What the weight is. */
   readonly kind: LoraLayerKind
   /** Rows of B: out features; of a PEFT embedding its dimension. */
   readonly rows: number
   /** Columns of A, conv kernels flattened: in features (· kh · kw); of an embedding its vocabulary. */
   readonly columns: number
+  /** Columns of B and rows of A. */
   readonly rank: number
   /** α as stored. */
   readonly alpha: number
@@ -25,6 +27,7 @@ export interface LoraLayer {
 
 /** An opened adapter; headers and configuration only. */
 export interface LoraAdapter {
+  /** Layout of its files. */
   readonly format: 'peft' | 'kohya'
   /** What the caller asked for. */
   readonly source: string
@@ -57,7 +60,9 @@ export type AdapterTensor = {
 
 /** Something that a user of the written adapter should know, for instance that vLLM refuses it. */
 export interface AdapterWarning {
+  /** What it is about. */
   readonly kind: 'vllm' | 'modules-to-save' | 'rank-pattern' | 'metadata' | 'left-out' | 'tied'
+  /** One sentence for people. */
   readonly message: string
 }
 

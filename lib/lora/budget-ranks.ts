@@ -3,7 +3,15 @@ import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { RankedLayer } from './choose-ranks.js'
 
 /** What all factors together may have. */
-export type RankBudget = { readonly bytes: number } | { readonly parameters: number }
+export type RankBudget =
+  | {
+      /** Bytes of the factors, without header and alphas. */
+      readonly bytes: number
+    }
+  | {
+      /** Parameters of the factors. */
+      readonly parameters: number
+    }
 
 interface Component {
   readonly module: string

@@ -15,11 +15,15 @@ const FIRST_RANK = 32
 
 /** One decomposed matrix. */
 export interface ExtractedLayer {
+  /** Name of the module. */
   module: string
+  /** What the weight is. */
   kind: LoraLayerKind
   /** Of the weight as the model stores it; conv kernels flattened. */
   rows: number
+  /** See rows. */
   columns: number
+  /** Components kept. */
   rank: number
   /** σ₁ … σ_rank of θt − θ0, descending. */
   singularValues: number[]

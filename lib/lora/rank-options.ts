@@ -1,4 +1,5 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
+import type { RankBudget } from './budget-ranks.js'
 import type { RankRule } from './rank-rule.js'
 
 /** The ways to choose ranks; exactly one is given. */
@@ -14,7 +15,7 @@ export interface RankOptions {
   /** kohya's sv_cumulative: keep this share of the sum of every layer's singular values. */
   svCumulative?: number
   /** One budget for the whole adapter, spread over its layers by singular values. */
-  budget?: { bytes: number } | { parameters: number }
+  budget?: RankBudget
 }
 
 /** What the command line and the API call each way. */

@@ -5,12 +5,20 @@ import { checkRank, type RankOptions, rankRuleOf } from '../lora/rank-options.js
 import type { RankRule } from '../lora/rank-rule.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
 
+/** An adapter to merge. */
+export interface AdapterInput {
+  /** What it is called in messages and results; unique. */
+  name: string
+  /** A PEFT folder, or org/name[@revision] in the local Hugging Face cache. */
+  path: string
+}
+
 /** What {@link loraMerge} is asked to do. The ways to choose ranks are for `as: 'adapter'`; without one it is exact. */
 export interface LoraMergeOptions extends RankOptions {
   /** The model that all adapters were trained on: a file, a folder, or org/name[@revision] in the local cache. */
   base: string
   /** PEFT adapters; a record of name to path is one too. */
-  tasks: readonly { name: string; path: string }[] | Readonly<Record<string, string>>
+  tasks: readonly AdapterInput[] | Readonly<Record<string, string>>
   /** Folder to write. Must not exist, unless `force`. */
   output: string
   /** Scaling coefficient λ. Default 0.3. */
@@ -39,7 +47,7 @@ export interface LoraMergeOptions extends RankOptions {
 export interface MergeSettings {
   base: string
   /** At least one, with distinct names. */
-  tasks: { name: string; path: string }[]
+  tasks: AdapterInput[]
   output: string
   /** An f32 value. */
   lambda: number
@@ -94,7 +102,7 @@ export function checkMergeOptions(options: LoraMergeOptions): MergeSettings {
   }
 }
 
-function checkTasks(tasks: LoraMergeOptions['tasks']): { name: string; path: string }[] {
+function checkTasks(tasks: LoraMergeOptions['tasks']): AdapterInput[] {
   const list = Array.isArray(tasks)
     ? tasks
     : Object.entries(tasks ?? {}).map(([name, path]) => ({ name, path }))

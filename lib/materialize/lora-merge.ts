@@ -9,7 +9,7 @@ import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { openOutputFolder } from '../io/atomic-output.js'
 import { assertSpace } from '../io/disk-space.js'
 import { createProgress } from '../io/progress.js'
-import { type AdapterReport, totalEnergy } from '../lora/adapter-report.js'
+import { type AdapterReport, type EnergySum, totalEnergy } from '../lora/adapter-report.js'
 import type { AdapterWarning } from '../lora/adapter-types.js'
 import { openAdapter } from '../lora/open-adapter.js'
 import { leftOutOfSum, type WeightedAdapter } from '../lora/sum-adapters.js'
@@ -35,7 +35,7 @@ export interface LoraMergeResult {
   /** Modules that some adapter changes. */
   modules: number
   /** As 'adapter': ranks, singular values and bytes of every layer; null for a checkpoint. */
-  adapter: (AdapterReport & { retainedEnergy: number; relativeError: number }) | null
+  adapter: (AdapterReport & EnergySum) | null
   /** What a user of the output should know. */
   warnings: AdapterWarning[]
   /** Wall-clock seconds. */

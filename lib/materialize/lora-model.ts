@@ -6,7 +6,7 @@ import type { Pack } from '../pack/pack-types.js'
 import { addProducts } from './add-products.js'
 import { type MergedTensor, mergedTensors } from './merged-tensors.js'
 import { assertBase, type BaseOptions, fingerprintTensors, openBase } from './open-base.js'
-import { openPackAdapter } from './open-pack-adapter.js'
+import { assertAdapterFiles, openPackAdapter } from './open-pack-adapter.js'
 import type { TaskModel, TensorRun } from './task-model.js'
 
 interface OpenModel {
@@ -16,7 +16,7 @@ interface OpenModel {
 }
 
 /** Of every open family: models by task and base. Checking a base reads all of it, so it is done once. */
-const opened = new WeakMap<Pack, Map<string, OpenModel>>()
+const modelsOf = new WeakMap<Pack, Map<string, OpenModel>>()
 
 /**
  * Opens the model of a LoRA task: the adapter merged into its base, tensor by tensor. The whole base is fingerprinted
@@ -59,17 +59,19 @@ async function openOnce(
   task: ManifestLoraTask,
   options: BaseOptions & TensorRun,
 ): Promise<OpenModel> {
-  const models = opened.get(pack) ?? new Map<string, OpenModel>()
-  opened.set(pack, models)
+  const models = modelsOf.get(pack) ?? new Map<string, OpenModel>()
+  modelsOf.set(pack, models)
   const key = JSON.stringify([task.name, options.base ?? null, options.cacheDir ?? null])
   const known = models.get(key)
   if (known !== undefined) return known
   const { signal } = options
-  const { adapter } = await openPackAdapter(pack, task, signal)
-  const found = await openBase(pack, options, signal)
+  const found = await openPackAdapter(pack, task, signal)
+  await assertAdapterFiles(pack, found, options)
+  const { adapter } = found
+  const now = await openBase(pack, options, signal)
   // Another task may have checked this very base already.
-  const same = [...models.values()].find(({ base }) => isSame(base, found))
-  const base = same?.base ?? found
+  const same = [...models.values()].find(({ base }) => isSame(base, now))
+  const base = same?.base ?? now
   const tensors = mergedTensors([{ name: task.name, adapter, coefficient: 1 }], base)
   if (same === undefined)
     await assertBase(pack, base, await fingerprintTensors(base.tensors.values(), options))

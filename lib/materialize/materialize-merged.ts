@@ -16,7 +16,7 @@ import type { MaterializeOptions, MaterializeResult } from './materialize.js'
 import { mergedTensors } from './merged-tensors.js'
 import { assertBase, fingerprintTensors, openBase } from './open-base.js'
 import { openOutput } from './open-output.js'
-import { openPackAdapter } from './open-pack-adapter.js'
+import { assertAdapterFiles, openPackAdapter } from './open-pack-adapter.js'
 import { planMerged } from './plan-merged.js'
 import { writeMergedIndex, writeMergedShard } from './write-merged-shard.js'
 
@@ -39,7 +39,8 @@ export async function materializeMerged(
 ): Promise<MaterializeResult> {
   const { signal, onProgress, threads } = options
   const { name } = task
-  const { adapter } = await openPackAdapter(pack, task, signal)
+  const opened = await openPackAdapter(pack, task, signal)
+  const { adapter } = opened
   const base = await openBase(pack, options, signal)
   const tensors = mergedTensors([{ name, adapter, coefficient: 1 }], base)
   const shards = planMerged(tensors, base)
@@ -49,6 +50,7 @@ export async function materializeMerged(
   const progress = createProgress(onProgress, 'materialize', bytes + base.totalBytes)
   const files = new NativeFiles()
   try {
+    await assertAdapterFiles(pack, opened, { files, signal, threads })
     const fingerprints = new Map<string, string>()
     let done = 0
     for (const shard of shards) {

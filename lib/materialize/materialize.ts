@@ -1,5 +1,5 @@
-import type { OnProgress } from '../io/progress.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
+import type { OnProgress } from '../io/progress.js'
 import type { Pack } from '../pack/pack-types.js'
 import { materializeAdapter } from './materialize-adapter.js'
 import { materializeExact } from './materialize-exact.js'

@@ -1,6 +1,6 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
-import { openPack } from '../pack/open-pack.js'
 import type { Manifest } from '../pack/manifest-types.js'
+import { openPack } from '../pack/open-pack.js'
 import { type MaterializeOptions, type MaterializeResult, materialize } from './materialize.js'
 import { materializeTensor, type TaskTensorData } from './materialize-tensor.js'
 import { type TaskTensorsOptions, taskTensors } from './task-tensors.js'

@@ -1,10 +1,14 @@
 import { join } from 'node:path'
+import { callNative } from '../binding/call-native.js'
+import { native } from '../binding/load-binding.js'
+import type { NativeFiles } from '../binding/native-files.js'
 import { quoteName } from '../errors/quote-name.js'
+import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { LoraAdapter } from '../lora/adapter-types.js'
 import { openAdapter } from '../lora/open-adapter.js'
 import { invalid } from '../pack/json-fields.js'
 import type { ManifestLoraTask } from '../pack/manifest-types.js'
-import { ADAPTER_FILE, MANIFEST_FILE, TASKS_FOLDER } from '../pack/pack-format.js'
+import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, MANIFEST_FILE, TASKS_FOLDER } from '../pack/pack-format.js'
 import type { Pack } from '../pack/pack-types.js'
 
 /** One LoRA task of an open family. */
@@ -56,3 +60,40 @@ export async function openPackAdapter(
   }
   return { name, manifest: task, folder, adapter }
 }
+
+/**
+ * Checks the bytes of an adapter against the manifest, before its factors are used: they are small.
+ *
+ * @param pack - the family
+ * @param task - the open task
+ * @param options - open files, signal, threads
+ * @throws TaskfoldError HASH_MISMATCH naming the file, CANCELLED, IO_ERROR
+ */
+export async function assertAdapterFiles(
+  pack: Pack,
+  { name, manifest }: PackAdapter,
+  { files, signal, threads }: { files: NativeFiles; signal?: AbortSignal; threads?: number },
+): Promise<void> {
+  const used = manifest.files.filter(({ path }) => USED.some((file) => path.endsWith(`/${file}`)))
+  const regions = used.map(({ path, bytes }) => {
+    return files.region({ file: join(pack.folder, path), offset: 0, length: bytes })
+  })
+  const call = { signal, threads, context: { file: pack.folder, task: name } }
+  const found = await callNative((control) => native().fingerprintRegions({ regions }, control), call)
+  for (const [i, { path, fingerprint }] of used.entries()) {
+    if (found[i] === fingerprint) continue
+    const file = join(pack.folder, path)
+    throw new TaskfoldError(
+      'HASH_MISMATCH',
+      `${file}: its bytes are not those that the family was written with`,
+      {
+        file,
+        task: name,
+        hint: 'fetch or fold the family again; taskfold verify lists everything that changed',
+      },
+    )
+  }
+}
+
+/** What decides about the factors and their scale. */
+const USED = [ADAPTER_FILE, ADAPTER_CONFIG_FILE]

@@ -1,7 +1,7 @@
 import { NativeFiles } from '../binding/native-files.js'
 import type { Pack } from '../pack/pack-types.js'
-import type { BaseOptions } from './open-base.js'
 import { materializeTensor, type TaskTensorData } from './materialize-tensor.js'
+import type { BaseOptions } from './open-base.js'
 import { openTaskModel } from './task-model.js'
 
 /** How a task's tensors are made in memory; where the base is matters for LoRA tasks alone. */

@@ -6,6 +6,10 @@ import {
   type FoldOptions,
   fold,
   inspect,
+  loraExtract,
+  loraMerge,
+  loraResize,
+  openAdapter,
   openFamily,
   readCheckpoint,
   TaskfoldError,
@@ -28,6 +32,14 @@ await family.materialize('a', 'again', { force: true })
 await verify('out', { against: { a: 'a' } })
 void (await inspect('out'))
 
+const resized = await loraResize({ adapter: 'lora', output: 'small', rank: 8 })
+void [resized.layers[0]?.retainedEnergy, (await openAdapter('small')).layers[0]?.scale]
+void (await loraExtract({ base: 'base', finetuned: 'a', output: 'x', energy: 0.9, include: /q_proj$/ }))
+void (await loraMerge({ base: 'base', tasks: { a: 'lora' }, output: 'm', as: 'adapter', lambda: 0.5 }))
+await family.materialize('a', 'whole', { merged: true, base: 'base' })
+const { u, s } = await kernels.randomizedSvd(new Float32Array(6), { rows: 2, columns: 3, rank: 1 })
+void [u.length, s[0]]
+
 const checkpoint: Checkpoint = await readCheckpoint('org/name@main')
 await writeCheckpoint('copy', [{ name: 'w', dtype, shape: [1], data }], { metadata: { format: 'pt' } })
 void [checkpoint.tensors.get('w')?.offset, kernels]
@@ -41,6 +53,8 @@ try {
   }
 }
 
+// @ts-expect-error a budget is bytes or parameters
+void loraResize({ adapter: 'lora', output: 'small', budget: 5 })
 // @ts-expect-error a scope that does not exist
 await fold({ ...options, scope: 'layer' })
 // @ts-expect-error the output is required
