@@ -15,10 +15,15 @@ export interface AdapterInput {
 
 /** What {@link loraMerge} is asked to do. The ways to choose ranks are for `as: 'adapter'`; without one it is exact. */
 export interface LoraMergeOptions extends RankOptions {
-  /** The model that all adapters were trained on: a file, a folder, or org/name[@revision] in the local cache. */
-  base: string
+  /**
+   * The model that all adapters were trained on: a file, a folder, or org/name[@revision] in the local cache. With `family`
+   * only needed when the base is no longer where it was.
+   */
+  base?: string
   /** PEFT adapters; a record of name to path is one too. */
-  tasks: readonly AdapterInput[] | Readonly<Record<string, string>>
+  tasks?: readonly AdapterInput[] | Readonly<Record<string, string>>
+  /** A family: merges its LoRA tasks, instead of `tasks`. */
+  family?: string
   /** Folder to write. Must not exist, unless `force`. */
   output: string
   /** Scaling coefficient λ. Default 0.3. */
@@ -45,9 +50,11 @@ export interface LoraMergeOptions extends RankOptions {
 
 /** {@link LoraMergeOptions} after all checks. */
 export interface MergeSettings {
-  base: string
-  /** At least one, with distinct names. */
-  tasks: AdapterInput[]
+  /** Never undefined without a family. */
+  base?: string
+  /** At least one, with distinct names; null: those of the family. */
+  tasks: AdapterInput[] | null
+  family?: string
   output: string
   /** An f32 value. */
   lambda: number
@@ -84,8 +91,15 @@ export function checkMergeOptions(options: LoraMergeOptions): MergeSettings {
     signal,
     onProgress,
   } = options
-  for (const [name, path] of Object.entries({ base, output }))
+  const { family } = options
+  const needed = family === undefined ? { base, output } : { family, output }
+  for (const [name, path] of Object.entries(needed))
     if (typeof path !== 'string' || path === '') throw wrong(name, 'a path', path)
+  if (family !== undefined && options.tasks !== undefined) {
+    throw new TaskfoldError('INVALID_ARGUMENT', 'either family or tasks is given, not both', {
+      hint: 'a task of a family is an adapter too: give FAMILY/tasks/NAME as its path',
+    })
+  }
   if (as !== 'checkpoint' && as !== 'adapter') throw wrong('as', 'checkpoint or adapter', as)
   const rule = rankRuleOf(options)
   if (as === 'checkpoint' && (rule !== null || maxRank !== undefined)) {
@@ -94,15 +108,15 @@ export function checkMergeOptions(options: LoraMergeOptions): MergeSettings {
     })
   }
   return {
-    ...{ base, output, as, rule, threads, force, cacheDir, sync, signal, onProgress },
-    tasks: checkTasks(options.tasks),
+    ...{ base, family, output, as, rule, threads, force, cacheDir, sync, signal, onProgress },
+    tasks: family === undefined ? checkTasks(options.tasks ?? []) : null,
     lambda: taskArithmetic.check({ lambda: options.lambda }).lambda,
     maxRank: maxRank === undefined ? undefined : checkRank('maxRank', maxRank),
     dtype: checkAdapterDtype(options.dtype),
   }
 }
 
-function checkTasks(tasks: LoraMergeOptions['tasks']): AdapterInput[] {
+function checkTasks(tasks: NonNullable<LoraMergeOptions['tasks']>): AdapterInput[] {
   const list = Array.isArray(tasks)
     ? tasks
     : Object.entries(tasks ?? {}).map(([name, path]) => ({ name, path }))

@@ -4,6 +4,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { copyModelFiles } from '../checkpoint/model-files.js'
 import { readCheckpoint } from '../checkpoint/open-checkpoint.js'
 import { assertUnchanged } from '../checkpoint/unchanged.js'
+import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { openOutputFolder } from '../io/atomic-output.js'
@@ -15,8 +16,11 @@ import { openAdapter } from '../lora/open-adapter.js'
 import { leftOutOfSum, type WeightedAdapter } from '../lora/sum-adapters.js'
 import { summedBytes, writeSummedAdapter } from '../lora/write-summed.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
+import { openPack } from '../pack/open-pack.js'
 import { checkMergeOptions, type LoraMergeOptions, type MergeSettings } from './lora-merge-options.js'
 import { mergedTensors } from './merged-tensors.js'
+import { assertBase, fingerprintTensors, openBase } from './open-base.js'
+import { openPackAdapter } from './open-pack-adapter.js'
 import { planMerged } from './plan-merged.js'
 import { writeMergedIndex, writeMergedShard } from './write-merged-shard.js'
 
@@ -46,7 +50,7 @@ export interface LoraMergeResult {
  * Task arithmetic of LoRA adapters: θ0 + λ·Σ s·B·A, as a whole checkpoint, or as one adapter, which is exact with rank
  * Σr. The baseline that PERU-LoRA is compared with (arXiv 2310.01886).
  *
- * @param options - base, adapters, λ and what to write
+ * @param options - base and adapters, or a family; λ and what to write
  * @returns what was written
  * @throws TaskfoldError INVALID_ARGUMENT, NOT_FOUND, ADAPTER_INVALID, ADAPTER_UNSUPPORTED, NON_FINITE, OUTPUT_EXISTS,
  * OUTPUT_BUSY, DISK_FULL, INPUT_CHANGED, CANCELLED, IO_ERROR, or a code of the safetensors checks
@@ -54,12 +58,9 @@ export interface LoraMergeResult {
 export async function loraMerge(options: LoraMergeOptions): Promise<LoraMergeResult> {
   const start = performance.now()
   const settings = checkMergeOptions(options)
-  const { cacheDir, signal, lambda } = settings
+  const { signal, lambda } = settings
   throwIfAborted(signal)
-  const base = await readCheckpoint(settings.base, { cacheDir, signal })
-  const adapters: WeightedAdapter[] = []
-  for (const { name, path } of settings.tasks)
-    adapters.push({ name, adapter: await openAdapter(path, { cacheDir, signal }), coefficient: lambda })
+  const { base, adapters } = await openInputs(settings)
   const written = await (settings.as === 'adapter'
     ? mergeToAdapter(base, adapters, settings)
     : mergeToCheckpoint(base, adapters, settings))
@@ -71,6 +72,47 @@ export async function loraMerge(options: LoraMergeOptions): Promise<LoraMergeRes
     tasks,
     seconds: (performance.now() - start) / 1000,
   }
+}
+
+interface MergeInputs {
+  base: Checkpoint
+  adapters: WeightedAdapter[]
+}
+
+async function openInputs(settings: MergeSettings): Promise<MergeInputs> {
+  const { cacheDir, signal, lambda: coefficient } = settings
+  if (settings.tasks === null) return openFamilyInputs(settings)
+  const base = await readCheckpoint(settings.base!, { cacheDir, signal })
+  const adapters: WeightedAdapter[] = []
+  for (const { name, path } of settings.tasks)
+    adapters.push({ name, adapter: await openAdapter(path, { cacheDir, signal }), coefficient })
+  return { base, adapters }
+}
+
+/** The base is checked as unfolding does. */
+async function openFamilyInputs(settings: MergeSettings): Promise<MergeInputs> {
+  const { base: place, cacheDir, signal, threads, lambda: coefficient } = settings
+  const pack = await openPack(settings.family!, { signal })
+  const adapters: WeightedAdapter[] = []
+  for (const task of pack.manifest.tasks) {
+    if (task.codec !== 'lora') continue
+    const { name, adapter } = await openPackAdapter(pack, task, signal)
+    adapters.push({ name, adapter, coefficient })
+  }
+  if (adapters.length === 0) {
+    throw new TaskfoldError('INVALID_ARGUMENT', `${pack.folder} has no LoRA task to merge`, {
+      file: pack.folder,
+      hint: 'the merge of full fine-tunes is its merged/ folder',
+    })
+  }
+  const base = await openBase(pack, { base: place, cacheDir }, signal)
+  const files = new NativeFiles()
+  try {
+    await assertBase(pack, base, await fingerprintTensors(base.tensors.values(), { files, signal, threads }))
+  } finally {
+    files.close()
+  }
+  return { base, adapters }
 }
 
 type Written = Pick<LoraMergeResult, 'output' | 'bytes' | 'modules' | 'adapter' | 'warnings'>

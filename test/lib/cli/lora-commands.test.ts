@@ -90,6 +90,7 @@ test.serial('wrong command lines exit with 2 and say why', async (t) => {
     ['lora', 'extract', base, tuned, '-o', out('n')],
     ['lora', 'extract', base, tuned, '--rank', '2', '--include', '(', '-o', out('n')],
     ['lora', 'shrink'],
+    ['merge', base, '-o', out('n')],
     ['merge', base, '--task', `a=${a}`, '--rank', '2', '-o', out('n')],
   ]) {
     const { code, err } = await call(...args)

@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { readCheckpoint } from '../../../lib/checkpoint/open-checkpoint.js'
 import { readTensor } from '../../../lib/checkpoint/read-tensor.js'
+import { fold } from '../../../lib/fold/fold.js'
 import { openAdapter } from '../../../lib/lora/open-adapter.js'
 import { loraMerge } from '../../../lib/materialize/lora-merge.js'
 import type { LoraMergeOptions } from '../../../lib/materialize/lora-merge-options.js'
@@ -111,6 +112,22 @@ test('an adapter of rank Σr is exact, a lower one is the best of its rank', asy
     const sum = sums.get(module)!
     t.true(Math.abs(frobenius(products.get(module)!, sum) / frobenius(sum) - relativeError) < 1e-5)
   }
+})
+
+test('the LoRA tasks of a family merge like the adapters they were made of, the base checked', async (t) => {
+  const { run, output, folder, base, tasks } = await family(t)
+  const folded = join(folder, 'family')
+  await fold({ base, tasks, output: folded, sync: false })
+  await run()
+  const wanted = readFileSync(join(output, 'model.safetensors'))
+  const result = await loraMerge({ family: folded, output, force: true, sync: false })
+  t.deepEqual(result.tasks, ['a', 'b'])
+  t.deepEqual(readFileSync(join(output, 'model.safetensors')), wanted)
+  renameSync(base, join(folder, 'moved'))
+  const again = (at?: string) => loraMerge({ family: folded, base: at, output, force: true, sync: false })
+  await t.throwsAsync(again(), { code: 'NOT_FOUND' })
+  await again(join(folder, 'moved'))
+  await t.throwsAsync(loraMerge({ family: folded, tasks, output }), { code: 'INVALID_ARGUMENT' })
 })
 
 test('wrong options, other bases and adapters that do not fit are refused', async (t) => {
