@@ -20,4 +20,15 @@ export { fingerprint } from './kernels/fingerprint.js'
 export type { FloatArray, KernelOptions } from './kernels/float-array.js'
 export { type MagnitudeSelectOptions, magnitudeSelect, type Selected } from './kernels/magnitude-select.js'
 export { type MergeOptions, merge } from './kernels/merge.js'
+export {
+  type RandomizedSvd,
+  type RandomizedSvdOptions,
+  randomizedSvd,
+  type TruncatedSvd,
+} from './kernels/randomized-svd.js'
 export { setSimdTarget } from './kernels/set-simd-target.js'
+export {
+  type ProductSvd,
+  type ProductSvdOptions,
+  truncatedSvdOfProduct,
+} from './kernels/truncated-svd-of-product.js'

@@ -23,7 +23,8 @@ missing_packages() {
   command -v cmake >/dev/null || missing+=(cmake)
   command -v make >/dev/null || command -v ninja >/dev/null || missing+=(make)
   local header package
-  for header in hwy/highway.h:libhwy-dev xxhash.h:libxxhash-dev; do
+  # openblas_config.h rather than cblas.h, which the slow reference BLAS brings too.
+  for header in hwy/highway.h:libhwy-dev xxhash.h:libxxhash-dev openblas_config.h:libopenblas-dev; do
     package="${header#*:}"
     if ! echo "#include <${header%:*}>" | "${CXX:-c++}" -x c++ -std=c++20 -E - >/dev/null 2>&1; then
       missing+=("$package")

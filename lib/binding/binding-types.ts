@@ -4,7 +4,7 @@
  * No tensor byte crosses into JavaScript here unless a {@link NativeRegion} is a Uint8Array that the caller made.
  * Every function that returns a promise runs on the engine's own threads and rejects with an Error that carries
  * `code` (an ErrorCode) and, where known, `file`, `tensor`, `index`, `hint` and `operand` ('base', 'merged', 'out', the
- * place of a task in the job, or 'task' where there is one).
+ * place of a task in the job, or 'task' where there is one; 'b', 'a', 'matrix', 'minus', 'outB', 'outA').
  */
 
 /** Floating dtypes the kernels compute with, by their safetensors names. */
@@ -255,7 +255,7 @@ export interface LowRankProduct {
   /** A [rank × columns], row-major. */
   a: Operand
   rank: number
-  /** s; α/r or α/√r of a LoRA layer, any finite number. */
+  /** s; α/r or α/√r of a LoRA layer, any number within the range of f32. */
   scale: number
 }
 
@@ -282,14 +282,19 @@ export interface ProductLayer {
 
 /**
  * Best rank-q factors of sums of low-rank products: QR of both sides, SVD of the small core in f64 (design.md section 1).
- * NaN or infinity in a factor rejects with NON_FINITE (operand 'a' or 'b').
+ * NaN or infinity in a factor rejects with NON_FINITE (operand 'a' or 'b', index in that factor), and so does a result
+ * that its dtype cannot hold ('outB', 'outA'). Each left vector's sign: the entry of the core's vector with the largest
+ * magnitude is positive. The same bits for any number of threads.
  */
 export interface TruncateJob {
   layers: ProductLayer[]
   split: SvdSplit
 }
 
-/** A dense tensor [rows × columns] with low-rank products added: out = round(base + Σ s·B·A), computed in f32. */
+/**
+ * A dense tensor [rows × columns] with low-rank products added: out = round(base + Σ s·B·A), computed in f32. NON_FINITE:
+ * NaN or infinity in a factor ('a', 'b'), or a finite base whose sum `out` cannot hold; a base that is not finite stays.
+ */
 export interface AddProductsTensor {
   name: string
   rows: number
@@ -303,7 +308,9 @@ export interface AddProductsTensor {
 
 /**
  * Randomized SVD (Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1) of one dense matrix, or of a difference of two,
- * read in row blocks: memory is that of the sketch, (rows + columns) × (rank + oversample).
+ * read in row blocks: memory is that of some sketches, (rows + columns) × (rank + oversample). With rank + oversample ≥
+ * min(rows, columns) the result is exact, from one QR decomposition. NON_FINITE names 'matrix' or 'minus' and the index,
+ * or 'outB' or 'outA'. The entry of largest magnitude of each left vector is positive.
  */
 export interface RandomizedSvdJob {
   name: string

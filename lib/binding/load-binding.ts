@@ -77,8 +77,8 @@ function fixes(reason: string, machine: LoadMachine): string[] {
       machine.platform === 'darwin'
         ? 'install the build tools: xcode-select --install, brew install cmake highway xxhash'
         : machine.musl
-          ? 'install the build tools: apk add g++ cmake make highway-dev xxhash-dev'
-          : 'install the build tools: apt-get install g++ cmake libhwy-dev libxxhash-dev',
+          ? 'install the build tools: apk add g++ cmake make highway-dev xxhash-dev openblas-dev'
+          : 'install the build tools: apt-get install g++ cmake libhwy-dev libxxhash-dev libopenblas-dev',
     )
   }
   list.push('then run npm rebuild taskfold (or npm run build in a clone)')

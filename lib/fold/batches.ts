@@ -1,6 +1,6 @@
 import { byteBatches } from '../io/byte-batches.js'
 import { floatBytes } from '../pack/stored-arrays.js'
-import type { MergeableTensor } from './plan-types.js'
+import type { MergeableTensor } from './plan-tensors.js'
 
 /** Bytes of one native call: large enough to keep all threads busy, small enough to be redone after a kill. */
 const BATCH_BYTES = 64 * 1024 * 1024

@@ -1,20 +1,23 @@
-import { basename, join, resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { compareNames } from '../checkpoint/names.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
 import { combineFingerprints } from '../pack/fingerprint-tree.js'
-import {
-  FORMAT_VERSION,
-  type Manifest,
-  type ManifestTask,
-  MERGED_FOLDER,
-  type PackFile,
-  type PackSource,
-  TASKS_FOLDER,
-} from '../pack/pack-format.js'
+import type {
+  Manifest,
+  ManifestBase,
+  ManifestExactTask,
+  ManifestLoraTask,
+  ManifestMethod,
+  ManifestTask,
+  PackFile,
+  PackSource,
+} from '../pack/manifest-types.js'
+import { BASE_FOLDER, FORMAT_VERSION, MERGED_FOLDER, TASKS_FOLDER } from '../pack/pack-format.js'
 import type { FoldRun } from './fold-run.js'
 import { packageVersion } from './package-version.js'
-import type { PlannedTask } from './plan-types.js'
+import type { FoldPlan, PlannedAdapter, PlannedTask } from './plan-types.js'
+import { givenAsPath, referToBase } from './refer-to-base.js'
 
 /** What a finished task adds to the manifest. */
 export interface FinishedTask {
@@ -28,7 +31,7 @@ export interface FinishedTask {
  *
  * @param run - the fold, everything written
  * @param files - every file of the family, in any order
- * @param finished - by task name
+ * @param finished - full fine-tunes by name
  * @returns the manifest; the same for the same inputs and options
  */
 export async function buildManifest(
@@ -36,40 +39,59 @@ export async function buildManifest(
   files: readonly PackFile[],
   finished: ReadonlyMap<string, FinishedTask>,
 ): Promise<Manifest> {
-  const { settings, inputs, tasks } = run.plan
-  const { density, scope, nonFinite, dtype } = settings
-  const below = (folder: string) =>
+  const { settings, tasks, adapters } = run.plan
+  const below: FilesBelow = (folder) =>
     files.filter(({ path }) => path.startsWith(`${folder}/`)).sort((a, b) => compareNames(a.path, b.path))
   const merged = below(MERGED_FOLDER)
-  const base = [...inputs.base.tensors.values()].map(({ name, dtype: type, shape }) => ({
-    name,
-    dtype: type,
-    shape,
-    fingerprint: run.baseFingerprints.get(name)!,
-  }))
-  const { lambda } = taskArithmetic.describe(settings)
+  const entries = new Map<string, ManifestTask>()
+  for (const task of tasks) entries.set(task.name, exactTask(run, task, below, finished.get(task.name)!))
+  for (const adapter of adapters) entries.set(adapter.name, loraTask(run, adapter, below))
+  const hasMerged = tasks.length > 0
   return {
     taskfold: { format: FORMAT_VERSION, version: packageVersion() },
-    method: { merge: 'task-arithmetic', lambda: Number(lambda), density, scope, nonFinite, dtype },
-    base: { ...packSource(inputs.base), fingerprint: await combineFingerprints(base) },
-    merged: {
-      bytes: sum(merged),
-      files: merged,
-      tensors: nullPrototype(run.mergedFingerprints),
-    },
-    tasks: tasks.map((task) =>
-      manifestTask(run, task, below(`${TASKS_FOLDER}/${task.name}`), finished.get(task.name)!),
-    ),
+    method: describeMethod(run.plan),
+    base: await describeBase(run, below),
+    ...(hasMerged
+      ? { merged: { bytes: sum(merged), files: merged, tensors: nullPrototype(run.mergedFingerprints) } }
+      : {}),
+    tasks: settings.tasks.map(({ name }) => entries.get(name)!),
   }
 }
 
-function manifestTask(
+/** Files of the family in one of its folders, in bytewise order. */
+type FilesBelow = (folder: string) => PackFile[]
+
+function describeMethod({ settings, tasks, adapters }: FoldPlan): ManifestMethod {
+  const { density, scope, nonFinite, dtype, rankRule, maxRank } = settings
+  const lambda = Number(taskArithmetic.describe(settings).lambda)
+  const merge = { merge: 'task-arithmetic' as const, lambda, density, scope, nonFinite, dtype }
+  if (adapters.length === 0) return merge
+  const lora = { rule: rankRule, ...(maxRank === undefined ? {} : { maxRank }) }
+  return tasks.length > 0 ? { ...merge, lora } : { lora }
+}
+
+async function describeBase(run: FoldRun, below: FilesBelow): Promise<ManifestBase> {
+  const { inputs, settings, adapters } = run.plan
+  const tensors = [...inputs.base.tensors.values()].map(({ name, dtype, shape }) => ({
+    name,
+    dtype,
+    shape,
+    fingerprint: run.baseFingerprints.get(name)!,
+  }))
+  const base = { ...packSource(inputs.base), fingerprint: await combineFingerprints(tensors) }
+  if (adapters.length === 0) return base
+  if (settings.copyBase) return { ...base, files: below(BASE_FOLDER) }
+  return { ...base, reference: await referToBase(inputs.base, settings.output) }
+}
+
+function exactTask(
   run: FoldRun,
   task: PlannedTask,
-  files: PackFile[],
+  below: FilesBelow,
   finished: FinishedTask,
-): ManifestTask {
+): ManifestExactTask {
   const shards = extraShards(run, task)
+  const files = below(`${TASKS_FOLDER}/${task.name}`)
   return {
     name: task.name,
     source: packSource(task.checkpoint),
@@ -85,6 +107,32 @@ function manifestTask(
   }
 }
 
+function loraTask(run: FoldRun, { name, adapter }: PlannedAdapter, below: FilesBelow): ManifestLoraTask {
+  const report = run.adapterReports.get(name)!
+  const files = below(`${TASKS_FOLDER}/${name}`)
+  return {
+    name,
+    source: packSource(adapter.checkpoint),
+    codec: 'lora',
+    rank: report.rank,
+    layers: report.layers.map(({ module, rankBefore, rankAfter, retainedEnergy, relativeError }) => ({
+      module,
+      rank: rankAfter,
+      originalRank: rankBefore,
+      // Rounding may carry a quotient of sums past its bounds.
+      retainedEnergy: share(retainedEnergy),
+      relativeError: share(relativeError),
+    })),
+    bytes: sum(files),
+    originalBytes: adapter.checkpoint.totalBytes,
+    files,
+  }
+}
+
+function share(value: number): number {
+  return Math.min(1, Math.max(0, value))
+}
+
 /** A tensor that the base lacks stays in its own shard when the base has one of that name. */
 function extraShards(run: FoldRun, task: PlannedTask): Map<string, string> {
   const known = new Set(run.plan.mergedFiles.slice(1).map((file) => file.name))
@@ -98,10 +146,8 @@ function extraShards(run: FoldRun, task: PlannedTask): Map<string, string> {
 
 /** A path's last component, or org/name@revision: where it was on this machine is nobody's business. */
 function packSource(checkpoint: Checkpoint): PackSource {
-  const { source, folder, files, totalBytes } = checkpoint
-  const path = resolve(source)
-  const isPath = path === folder || path === files[0]?.path || path === join(folder, basename(source))
-  return { name: isPath ? basename(path) : source, bytes: totalBytes }
+  const { source, totalBytes } = checkpoint
+  return { name: givenAsPath(checkpoint) ? basename(resolve(source)) : source, bytes: totalBytes }
 }
 
 function nullPrototype(map: ReadonlyMap<string, string>): Record<string, string> {

@@ -1,6 +1,6 @@
 import type { Checkpoint, TensorInfo } from '../checkpoint/checkpoint-types.js'
 import { compareNames } from '../checkpoint/names.js'
-import type { FoldInputs, Tie } from './plan-types.js'
+import type { ModelInputs, Tie } from './plan-types.js'
 
 /** Tells which tensors of one model look equal: the same string for the same dtype, shape and content. */
 export type ContentOf = (
@@ -17,7 +17,7 @@ export type ContentOf = (
  * @returns the ties, in bytewise order of the names that are stored
  */
 export async function confirmTies(
-  inputs: FoldInputs,
+  inputs: ModelInputs,
   groups: readonly (readonly string[])[],
   contentOf: ContentOf,
 ): Promise<Tie[]> {

@@ -1,11 +1,20 @@
 import type { ErrorCode } from '../errors/error-codes.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
-import type { DtypeConversion, FoldPlan, PlanNote, PlannedTensor, TaskPrediction, Tie } from './plan-types.js'
+import type { ManifestLoraMethod } from '../pack/manifest-types.js'
+import type { PlannedTensor } from './plan-tensors.js'
+import type {
+  AdapterPrediction,
+  DtypeConversion,
+  FoldPlan,
+  PlanNote,
+  TaskPrediction,
+  Tie,
+} from './plan-types.js'
 
 /** The options that decide what a family holds. */
 export interface DescribedMethod {
-  /** Name of the merge method. */
-  merge: 'task-arithmetic'
+  /** Name of the merge method; null when all tasks are LoRA tasks: nothing of the rest but `lora` applies then. */
+  merge: 'task-arithmetic' | null
   /** λ, as a decimal that rounds to the f32 used. */
   lambda: number
   /** m, 0 to 1. */
@@ -20,6 +29,8 @@ export interface DescribedMethod {
   nonFinite: 'error' | 'keep'
   /** Index code. */
   index: string
+  /** How ranks of LoRA tasks are chosen; null: there are none. */
+  lora: ManifestLoraMethod | null
 }
 
 /** One task of a {@link PlanDescription}. */
@@ -32,6 +43,14 @@ export interface DescribedTask extends TaskPrediction {
   tensors: Record<PlannedTensor['kind'], number>
   /** Base tensors that the task lacks. */
   missing: string[]
+}
+
+/** One LoRA task of a {@link PlanDescription}. */
+export interface DescribedAdapter extends AdapterPrediction {
+  /** As given. */
+  source: string
+  /** bytes ÷ originalBytes; null when the original has no bytes. */
+  share: number | null
 }
 
 /** One reason why a fold cannot run. */
@@ -60,6 +79,8 @@ export interface PlanDescription {
     bytes: number
     /** How many. */
     tensors: number
+    /** Bytes of its copy in the family; 0: it is only referred to. */
+    copiedBytes: number
   }
   /** Absolute path. */
   output: string
@@ -81,8 +102,10 @@ export interface PlanDescription {
     /** How many tensors. */
     tensors: number
   }
-  /** In task order. */
+  /** Full fine-tunes, in task order. */
   tasks: DescribedTask[]
+  /** LoRA tasks, in task order. */
+  adapters: DescribedAdapter[]
   /** Models whose tensors are converted. */
   conversions: DtypeConversion[]
   /** Names that are stored once. */
@@ -95,7 +118,7 @@ export interface PlanDescription {
   totals: {
     /** The whole family. */
     bytes: number
-    /** One model per task. */
+    /** One model, or one adapter, per task. */
     originalBytes: number
     /** Anonymous memory, page cache aside. */
     memoryBytes: number
@@ -112,12 +135,12 @@ export interface PlanDescription {
  */
 export function describePlan(plan: FoldPlan): PlanDescription {
   const { settings, inputs, predicted, mergedFiles } = plan
-  const { lambda, density, scope, dtype, rows, nonFinite, index } = settings
+  const { lambda, density, scope, dtype, rows, nonFinite, index, rankRule, maxRank } = settings
   return {
-    base: describeModel(inputs.base),
+    base: { ...describeModel(inputs.base), copiedBytes: predicted.baseBytes },
     output: settings.output,
     method: {
-      merge: 'task-arithmetic',
+      merge: inputs.tasks.length > 0 ? 'task-arithmetic' : null,
       lambda: Number(taskArithmetic.describe({ lambda }).lambda),
       density,
       scope,
@@ -125,6 +148,7 @@ export function describePlan(plan: FoldPlan): PlanDescription {
       rows,
       nonFinite,
       index,
+      lora: inputs.adapters.length > 0 ? { rule: rankRule, maxRank } : null,
     },
     mergeable: { tensors: plan.mergeable.length, elements: plan.elements },
     merged: {
@@ -144,6 +168,11 @@ export function describePlan(plan: FoldPlan): PlanDescription {
         missing: [...task.missing],
       }
     }),
+    adapters: plan.adapters.map(({ adapter }, place) => {
+      const prediction = predicted.adapters[place]!
+      const share = prediction.originalBytes === 0 ? null : prediction.bytes / prediction.originalBytes
+      return { ...prediction, source: adapter.source, share }
+    }),
     conversions: plan.conversions.map((conversion) => ({ ...conversion })),
     ties: plan.ties.map(({ of, names }) => ({ of, names: [...names] })),
     notes: plan.notes.map((note) => ({ ...note })),
@@ -157,7 +186,10 @@ export function describePlan(plan: FoldPlan): PlanDescription {
     })),
     totals: {
       bytes: predicted.totalBytes,
-      originalBytes: predicted.tasks.reduce((sum, task) => sum + task.originalBytes, 0),
+      originalBytes: [...predicted.tasks, ...predicted.adapters].reduce(
+        (sum, task) => sum + task.originalBytes,
+        0,
+      ),
       memoryBytes: predicted.memoryBytes,
       freeBytes: predicted.freeBytes,
     },

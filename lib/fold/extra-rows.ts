@@ -1,5 +1,5 @@
 import { floatBytes } from '../pack/stored-arrays.js'
-import type { PlannedTensor } from './plan-types.js'
+import type { PlannedTensor } from './plan-tensors.js'
 
 /**
  * Bytes of the rows of a task's table that are not folded, in the storage dtype.

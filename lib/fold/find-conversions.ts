@@ -1,5 +1,6 @@
 import { isFloatDtype, widens } from '../checkpoint/dtypes.js'
-import type { DtypeConversion, FoldInputs, MergeableTensor } from './plan-types.js'
+import type { MergeableTensor } from './plan-tensors.js'
+import type { DtypeConversion, ModelInputs } from './plan-types.js'
 
 /**
  * Lists which models have tensors in another dtype than they are stored in, and whether storing them loses anything.
@@ -9,7 +10,7 @@ import type { DtypeConversion, FoldInputs, MergeableTensor } from './plan-types.
  * @returns one entry per model and pair of dtypes; the base first
  */
 export function findConversions(
-  inputs: FoldInputs,
+  inputs: ModelInputs,
   mergeable: readonly MergeableTensor[],
 ): DtypeConversion[] {
   const found: DtypeConversion[] = []

@@ -2,7 +2,8 @@ import { isFloatDtype } from '../checkpoint/dtypes.js'
 import { quoteName } from '../errors/quote-name.js'
 import { extraRowBytes } from './extra-rows.js'
 import type { MatchedTensors } from './match-tensors.js'
-import type { DtypeConversion, FoldInputs, PlanNote, PlannedTensor, Tie } from './plan-types.js'
+import type { PlannedTensor } from './plan-tensors.js'
+import type { DtypeConversion, FoldInputs, ModelInputs, PlanNote, Tie } from './plan-types.js'
 
 /** What {@link findNotes} looks at. */
 export interface NoteSources extends Pick<MatchedTensors, 'mergeable' | 'tasks'> {
@@ -40,7 +41,7 @@ export function findNotes(sources: NoteSources): PlanNote[] {
   ]
 }
 
-function tensorNote(task: string, tensor: PlannedTensor, { base }: FoldInputs): PlanNote[] {
+function tensorNote(task: string, tensor: PlannedTensor, { base }: ModelInputs): PlanNote[] {
   const { name, info } = tensor
   if (tensor.kind === 'rows') {
     const extra = (info.shape[0] ?? 0) - tensor.rows
@@ -85,9 +86,10 @@ function scaleNotes({ mergeable, inputs }: NoteSources): PlanNote[] {
   })
 }
 
-function samePaths({ base, tasks }: FoldInputs): PlanNote[] {
+function samePaths({ base, tasks, adapters }: FoldInputs): PlanNote[] {
   const seen = new Map<string, string>([[base.files[0]?.path ?? base.folder, 'the base']])
-  return tasks.flatMap(({ name, checkpoint }): PlanNote[] => {
+  const weights = adapters.map(({ name, adapter }) => ({ name, checkpoint: adapter.checkpoint }))
+  return [...tasks, ...weights].flatMap(({ name, checkpoint }): PlanNote[] => {
     const path = checkpoint.files[0]?.path ?? checkpoint.folder
     const other = seen.get(path)
     seen.set(path, other ?? `task ${name}`)

@@ -1,6 +1,6 @@
 import type { Checkpoint, TensorInfo } from '../checkpoint/checkpoint-types.js'
 import { type ContentOf, confirmTies } from './confirm-ties.js'
-import type { FoldInputs, Tie } from './plan-types.js'
+import type { ModelInputs, Tie } from './plan-types.js'
 
 /**
  * Finds the names that seem to hold one tensor (tied embeddings): models whose config says tie_word_embeddings, and
@@ -10,7 +10,7 @@ import type { FoldInputs, Tie } from './plan-types.js'
  * @param contentOf - tells which tensors look equal; cheap, since it is asked about many
  * @returns the apparent ties, in bytewise order of the names that are stored
  */
-export async function findTies(inputs: FoldInputs, contentOf: ContentOf): Promise<Tie[]> {
+export async function findTies(inputs: ModelInputs, contentOf: ContentOf): Promise<Tie[]> {
   const groups: string[][] = []
   for (const model of [inputs.base, ...inputs.tasks.map((task) => task.checkpoint)]) {
     groups.push(...(await tiedByConfig(model, contentOf)), ...tiedByMetadata(model))

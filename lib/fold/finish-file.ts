@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { PackFile } from '../pack/pack-format.js'
+import type { PackFile } from '../pack/manifest-types.js'
 import { type FoldRun, fingerprints } from './fold-run.js'
 
 /**

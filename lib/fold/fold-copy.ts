@@ -2,7 +2,7 @@ import type { NativeRegion, Operand } from '../binding/binding-types.js'
 import { floatBytes } from '../pack/stored-arrays.js'
 import { type FoldRun, fingerprints, runJob, startPhase } from './fold-run.js'
 import type { MergedTargets } from './merged-targets.js'
-import type { MergeableTensor, MergedTensor } from './plan-types.js'
+import type { MergeableTensor, MergedTensor } from './plan-tensors.js'
 
 /** Bytes that are copied or read for a fingerprint in one native call. */
 const CALL_BYTES = 1024 * 1024 * 1024

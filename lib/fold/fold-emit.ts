@@ -16,7 +16,8 @@ import { type FoldRun, fingerprints, type PhaseProgress, runJob, type Thresholds
 import { foldedPart, passBytes } from './merge-operands.js'
 import type { MergedTargets } from './merged-targets.js'
 import { planTaskFiles } from './plan-task-files.js'
-import type { MergeableTensor, PlannedTask } from './plan-types.js'
+import type { MergeableTensor } from './plan-tensors.js'
+import type { PlannedTask } from './plan-types.js'
 import { StaleJournal } from './stale-journal.js'
 
 /** One task while its delta is written. */

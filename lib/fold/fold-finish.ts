@@ -6,19 +6,15 @@ import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { writeManifest } from '../pack/manifest.js'
-import {
-  MANIFEST_FILE,
-  type Manifest,
-  MERGED_FOLDER,
-  type PackFile,
-  TASKS_FOLDER,
-} from '../pack/pack-format.js'
+import type { Manifest, PackFile } from '../pack/manifest-types.js'
+import { MANIFEST_FILE, MERGED_FOLDER, TASKS_FOLDER } from '../pack/pack-format.js'
 import { buildManifest, type FinishedTask } from './build-manifest.js'
 import { compareModelFiles } from './compare-model-files.js'
 import { setConfigDtype } from './config-dtype.js'
 import { finishFile } from './finish-file.js'
 import { JOURNAL_FILE } from './fold-journal.js'
 import { type FoldRun, fingerprints } from './fold-run.js'
+import { inputModels } from './input-models.js'
 import type { MergedTargets } from './merged-targets.js'
 import { packableFiles } from './packable-files.js'
 import { SNAPSHOT_FILE } from './selection-snapshot.js'
@@ -62,10 +58,12 @@ export async function finishMerged(run: FoldRun, targets: MergedTargets): Promis
 export async function finishFamily(run: FoldRun, kept: ReadonlyMap<string, number>): Promise<Manifest> {
   const { inputs } = run.plan
   const { signal } = run
-  const mergedFolder = join(run.work, MERGED_FOLDER)
-  await copyModelFiles(inputs.base, mergedFolder, { names: packableFiles(inputs.base), signal })
   const { dtype } = run.plan.settings
-  if (dtype !== 'keep') await setConfigDtype(mergedFolder, dtype)
+  if (inputs.tasks.length > 0) {
+    const mergedFolder = join(run.work, MERGED_FOLDER)
+    await copyModelFiles(inputs.base, mergedFolder, { names: packableFiles(inputs.base), signal })
+    if (dtype !== 'keep') await setConfigDtype(mergedFolder, dtype)
+  }
   const finished = new Map<string, FinishedTask>()
   for (const { name, checkpoint } of inputs.tasks) {
     const { shared, own } = await compareModelFiles(inputs.base, checkpoint, signal)
@@ -76,8 +74,7 @@ export async function finishFamily(run: FoldRun, kept: ReadonlyMap<string, numbe
   }
   const files = await listFiles(run, await expectedFiles(run))
   const manifest = await buildManifest(run, files, finished)
-  for (const checkpoint of [inputs.base, ...inputs.tasks.map((task) => task.checkpoint)])
-    await assertUnchanged(checkpoint)
+  for (const checkpoint of inputModels(inputs)) await assertUnchanged(checkpoint)
   throwIfAborted(signal)
   await writeManifest(run.work, manifest)
   return manifest

@@ -2,6 +2,8 @@ import { resolve } from 'node:path'
 import type { IndexCode } from '../binding/binding-types.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { OnProgress } from '../io/progress.js'
+import { checkRank, type RankOptions, rankRuleOf } from '../lora/rank-options.js'
+import type { RankRule } from '../lora/rank-rule.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
 import { isTaskName } from '../pack/task-name.js'
 import { throwProblems } from './problems.js'
@@ -10,12 +12,18 @@ import { throwProblems } from './problems.js'
 export interface TaskInput {
   /** Name of the task in the family; also the name of its folder. Letters, digits, dot, underscore and minus. */
   name: string
-  /** A .safetensors file, a folder, or org/name[@revision] in the local Hugging Face cache. */
+  /**
+   * A .safetensors file, a folder, or org/name[@revision] in the local Hugging Face cache. A folder of a PEFT adapter is
+   * a LoRA task, anything else a full fine-tune.
+   */
   path: string
 }
 
-/** What {@link fold} and {@link planFold} are asked to do. */
-export interface FoldOptions {
+/**
+ * What {@link fold} and {@link planFold} are asked to do. The ways to choose ranks are for LoRA tasks; without one, their
+ * adapters are taken over as they are.
+ */
+export interface FoldOptions extends RankOptions {
   /** The model that all tasks were fine-tuned from: a file, a folder, or org/name[@revision] in the local cache. */
   base: string
   /** The fine-tunes, in the order in which their task vectors are added; a record of name to path is one too. */
@@ -36,6 +44,10 @@ export interface FoldOptions {
   nonFinite?: 'error' | 'keep'
   /** Index code: 'auto' (default) takes the smaller for each tensor. */
   index?: IndexCode | 'auto'
+  /** Highest rank of any layer of a LoRA task, beside the way to choose ranks. */
+  maxRank?: number
+  /** LoRA tasks: store the base in the family too. Default false: the family only says where it is. */
+  copyBase?: boolean
   /** Threads at most. Default: the machine's. The bytes written do not depend on it. */
   threads?: number
   /** 'auto' and 'cpu' are the CPU in this release. */
@@ -74,6 +86,12 @@ export interface FoldSettings {
   nonFinite: 'error' | 'keep'
   /** As {@link FoldOptions.index}. */
   index: IndexCode | 'auto'
+  /** How ranks of LoRA tasks are chosen; null: as they are. */
+  rankRule: RankRule | null
+  /** As {@link FoldOptions.maxRank}. */
+  maxRank?: number
+  /** As {@link FoldOptions.copyBase}. */
+  copyBase: boolean
   /** As {@link FoldOptions.threads}. */
   threads?: number
   /** As {@link FoldOptions.force}. */
@@ -117,14 +135,27 @@ export function checkFoldOptions(options: FoldOptions): FoldSettings {
   if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= MAX_THREADS)) {
     bad(`threads must be a whole number from 1 to ${MAX_THREADS}, got ${show(threads)}`)
   }
-  if (given.force !== undefined && typeof given.force !== 'boolean')
-    bad(`force must be a boolean, got ${show(given.force)}`)
-  let lambda = 0
-  try {
-    lambda = taskArithmetic.check({ lambda: given.lambda }).lambda
-  } catch (error) {
-    problems.push(error as TaskfoldError)
+  for (const name of ['force', 'copyBase'] as const) {
+    const value: unknown = given[name]
+    if (value !== undefined && typeof value !== 'boolean')
+      bad(`${name} must be a boolean, got ${show(value)}`)
   }
+  const attempt = <T>(check: () => T, otherwise: T): T => {
+    try {
+      return check()
+    } catch (error) {
+      problems.push(error as TaskfoldError)
+      return otherwise
+    }
+  }
+  const { lambda } = attempt(() => taskArithmetic.check({ lambda: given.lambda }), { lambda: 0 })
+  const rankRule = attempt(() => rankRuleOf(given), null)
+  const maxRank = attempt(
+    () => (given.maxRank === undefined ? undefined : checkRank('maxRank', given.maxRank)),
+    undefined,
+  )
+  if (maxRank !== undefined && rankRule === null)
+    bad('maxRank needs a way to choose ranks', 'give rank or energy too')
   choice('device', given.device, ['auto', 'cpu'])
   const dtype = choice('dtype', given.dtype, ['keep', 'f32', 'f16', 'bf16'])
   const settings: FoldSettings = {
@@ -138,6 +169,9 @@ export function checkFoldOptions(options: FoldOptions): FoldSettings {
     rows: choice('rows', given.rows, ['whole', 'prefix']),
     nonFinite: choice('nonFinite', given.nonFinite, ['error', 'keep']),
     index: choice('index', given.index, ['auto', 'u16', 'bitmap']),
+    rankRule,
+    maxRank,
+    copyBase: given.copyBase ?? false,
     threads,
     force: given.force ?? false,
     cacheDir: given.cacheDir === undefined ? undefined : path('cacheDir', given.cacheDir),

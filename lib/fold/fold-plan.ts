@@ -1,10 +1,12 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
+import { baseProblems } from './base-problems.js'
 import { findConversions } from './find-conversions.js'
 import { findNotes } from './find-notes.js'
 import { findTies } from './find-ties.js'
 import { checkFoldOptions, type FoldOptions, type FoldSettings } from './fold-options.js'
 import { type MatchedTensors, matchTensors } from './match-tensors.js'
 import { outputProblems } from './output-problems.js'
+import { planAdapters } from './plan-adapters.js'
 import { planMergedFiles } from './plan-merged-files.js'
 import type { FoldInputs, FoldPlan, Tie } from './plan-types.js'
 import { predictFamily } from './predict-family.js'
@@ -30,7 +32,10 @@ export async function planFold(options: FoldOptions): Promise<FoldPlan> {
     throwProblems([...problems, ...output])
     throw new TaskfoldError('INTERNAL', 'no model was opened, and no reason is known')
   }
-  const ties = await findTies(inputs, (model, tensors) => probeContent(model, tensors, signal))
+  const ties =
+    inputs.tasks.length > 0
+      ? await findTies(inputs, (model, tensors) => probeContent(model, tensors, signal))
+      : []
   return assemblePlan(settings, inputs, ties, output, signal)
 }
 
@@ -52,11 +57,17 @@ export async function assemblePlan(
   found: readonly TaskfoldError[],
   signal?: AbortSignal,
 ): Promise<FoldPlan> {
-  const matched = matchTensors(inputs, settings, ties)
+  const matched = inputs.tasks.length > 0 ? matchTensors(inputs, settings, ties) : NOTHING_MATCHED
   const conversions = findConversions(inputs, matched.mergeable)
-  const mergedFiles = planMergedFiles(inputs.base, matched.merged)
-  const predicted = await predictFamily({ settings, inputs, mergedFiles, ...matched }, signal)
-  const problems = [...found, ...nothingToMerge(matched)]
+  const mergedFiles = inputs.tasks.length > 0 ? planMergedFiles(inputs.base, matched.merged) : []
+  const { adapters, problems: misfits } = planAdapters(inputs, settings)
+  const predicted = await predictFamily({ settings, inputs, mergedFiles, adapters, ...matched }, signal)
+  const problems = [
+    ...found,
+    ...nothingToMerge(matched),
+    ...misfits,
+    ...(await baseProblems(settings, inputs, found.length > 0)),
+  ]
   if (predicted.freeBytes !== null && predicted.freeBytes < predicted.totalBytes) {
     problems.push(
       new TaskfoldError(
@@ -73,6 +84,7 @@ export async function assemblePlan(
     elements: matched.mergeable.reduce((sum, tensor) => sum + tensor.elements, 0),
     mergedFiles,
     tasks: matched.tasks,
+    adapters,
     ties,
     conversions,
     notes: findNotes({ inputs, ties, conversions, ...matched }),
@@ -81,8 +93,11 @@ export async function assemblePlan(
   }
 }
 
+/** A family of LoRA tasks alone has no θ*. */
+const NOTHING_MATCHED: MatchedTensors = { mergeable: [], merged: [], tasks: [] }
+
 function nothingToMerge({ mergeable, tasks }: MatchedTensors): TaskfoldError[] {
-  if (mergeable.length > 0) return []
+  if (mergeable.length > 0 || tasks.length === 0) return []
   const names = tasks.map((task) => task.name).join(', ')
   return [
     new TaskfoldError(

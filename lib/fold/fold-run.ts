@@ -2,7 +2,8 @@ import type { BackgroundSync } from '../binding/background-sync.js'
 import type { JobControl, NativeBinding, NativeRegion, Threshold } from '../binding/binding-types.js'
 import { type CallContext, callNative } from '../binding/call-native.js'
 import { createProgress, type OnProgress, type ProgressCounter, type ProgressPhase } from '../io/progress.js'
-import type { PackFile } from '../pack/pack-format.js'
+import type { AdapterReport } from '../lora/adapter-report.js'
+import type { PackFile } from '../pack/manifest-types.js'
 import type { FileTable } from './file-table.js'
 import type { FinishedSteps } from './finished-steps.js'
 import type { FoldJournal } from './fold-journal.js'
@@ -18,6 +19,8 @@ export interface FoldRun {
   readonly binding: NativeBinding
   readonly files: FileTable
   readonly sync: BackgroundSync
+  /** False: nothing is synced. */
+  readonly waitForDisk: boolean
   readonly journal: FoldJournal
   /** What an earlier, killed run of the same plan finished. */
   readonly finished: FinishedSteps
@@ -26,6 +29,8 @@ export interface FoldRun {
   /** Fingerprints of whole tensors by name, as the manifest lists them. */
   readonly mergedFingerprints: Map<string, string>
   readonly baseFingerprints: Map<string, string>
+  /** LoRA tasks that are written, by name. */
+  readonly adapterReports: Map<string, AdapterReport>
   /** Finished files by path inside the family, those of an earlier run included. */
   readonly completeFiles: Map<string, PackFile>
   /** Native calls of this plan, and those that an earlier run had done. */

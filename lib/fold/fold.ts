@@ -4,10 +4,12 @@ import { native } from '../binding/load-binding.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { type OutputFolder, openOutputFolder } from '../io/atomic-output.js'
 import { resolveOutputTarget } from '../io/output-target.js'
-import type { Manifest } from '../pack/pack-format.js'
+import type { Manifest } from '../pack/manifest-types.js'
 import { confirmTies } from './confirm-ties.js'
 import { FileTable } from './file-table.js'
 import { finishedSteps } from './finished-steps.js'
+import { foldAdapters } from './fold-adapters.js'
+import { copyBase, fingerprintBase } from './fold-base.js'
 import { foldCopy } from './fold-copy.js'
 import { emitBytes, emitTask } from './fold-emit.js'
 import { finishFamily, finishMerged, removeJournal } from './fold-finish.js'
@@ -25,7 +27,8 @@ import { throwProblems } from './problems.js'
 import { StaleJournal } from './stale-journal.js'
 
 /**
- * Folds a base and its fine-tunes into a family: one merged checkpoint and, per task, the entries that it keeps.
+ * Folds a base and its fine-tunes into a family: one merged checkpoint and, per task, the entries that it keeps; or,
+ * where a task is a LoRA adapter, factors of a lower rank over the base.
  * Inputs are only read. The output appears complete or not at all; a fold that was killed goes on where it was when it
  * is called again with the same inputs and options.
  *
@@ -89,12 +92,14 @@ async function foldInto(
     binding,
     files,
     sync: new BackgroundSync(binding, sync ?? true),
+    waitForDisk: sync ?? true,
     journal,
     finished,
     signal,
     onProgress,
     mergedFingerprints: new Map(),
     baseFingerprints: new Map(),
+    adapterReports: new Map(),
     completeFiles: new Map(
       [...finished.files].map(([path, { bytes, fingerprint }]) => [path, { path, bytes, fingerprint }]),
     ),
@@ -118,6 +123,17 @@ async function foldInto(
 }
 
 async function runPhases(run: FoldRun): Promise<Manifest> {
+  const { plan } = run
+  // LoRA tasks alone need no θ*; with others, the merge reads and fingerprints the base.
+  const kept = plan.tasks.length > 0 ? await foldModels(run) : new Map<string, number>()
+  if (plan.tasks.length === 0) await fingerprintBase(run)
+  await foldAdapters(run)
+  if (plan.settings.copyBase) await copyBase(run)
+  return await finishFamily(run, kept)
+}
+
+/** θ* and the deltas of full fine-tunes; answers how many entries each keeps. */
+async function foldModels(run: FoldRun): Promise<Map<string, number>> {
   const targets = await makeMergedTargets(run)
   const thresholds = await foldMerge(run, targets)
   await foldCopy(run, targets)
@@ -132,7 +148,7 @@ async function runPhases(run: FoldRun): Promise<Manifest> {
   const kept = new Map<string, number>()
   for (const task of tasks) kept.set(task.name, (await emitTask(run, targets, task, thresholds, phase)).kept)
   phase.done()
-  return await finishFamily(run, kept)
+  return kept
 }
 
 /** Preflight looked at a few bytes of tied tensors; now all of them are compared. */

@@ -3,14 +3,8 @@ import type { TensorInfo } from '../checkpoint/checkpoint-types.js'
 import { isFloatDtype } from '../checkpoint/dtypes.js'
 import { compareNames } from '../checkpoint/names.js'
 import type { FoldSettings } from './fold-options.js'
-import type {
-  FoldInputs,
-  MergeableTensor,
-  MergedTensor,
-  PlannedTask,
-  PlannedTensor,
-  Tie,
-} from './plan-types.js'
+import type { MergeableTensor, MergedTensor, PlannedTensor } from './plan-tensors.js'
+import type { ModelInputs, PlannedTask, Tie } from './plan-types.js'
 
 /** What {@link matchTensors} finds out by name, dtype and shape. */
 export interface MatchedTensors {
@@ -30,7 +24,7 @@ export interface MatchedTensors {
  * @returns the roles; the same for the same headers and settings
  */
 export function matchTensors(
-  inputs: FoldInputs,
+  inputs: ModelInputs,
   settings: Pick<FoldSettings, 'dtype' | 'rows'>,
   ties: readonly Tie[],
 ): MatchedTensors {
@@ -68,7 +62,7 @@ function plannedTensor(
   info: TensorInfo,
   tensor: MergeableTensor | undefined,
   of: string | undefined,
-  { base }: FoldInputs,
+  { base }: ModelInputs,
 ): PlannedTensor {
   const { name } = info
   if (of !== undefined) return { name, info, kind: 'alias', of }
@@ -96,7 +90,7 @@ function keepReason(info: TensorInfo, other: TensorInfo | undefined): string {
 /** A tensor that can be folded over all its elements, over its first rows, or not at all. */
 function foldable(
   base: TensorInfo,
-  inputs: FoldInputs,
+  inputs: ModelInputs,
   settings: Pick<FoldSettings, 'dtype' | 'rows'>,
 ): MergeableTensor | null {
   const tasks: TensorInfo[] = []

@@ -4,7 +4,7 @@ import { type FoldRun, type PhaseProgress, runJob } from './fold-run.js'
 import { keptCount } from './kept-count.js'
 import { mergeOperands, passBytes } from './merge-operands.js'
 import type { MergedTargets } from './merged-targets.js'
-import type { MergeableTensor } from './plan-types.js'
+import type { MergeableTensor } from './plan-tensors.js'
 
 /** What the selection of either scope needs to merge a batch. */
 export interface MergeContext {

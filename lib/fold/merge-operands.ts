@@ -3,7 +3,7 @@ import type { TensorInfo } from '../checkpoint/checkpoint-types.js'
 import { floatBytes } from '../pack/stored-arrays.js'
 import type { FoldRun } from './fold-run.js'
 import type { MergedTargets } from './merged-targets.js'
-import type { MergeableTensor } from './plan-types.js'
+import type { MergeableTensor } from './plan-tensors.js'
 
 /**
  * @param run - the fold

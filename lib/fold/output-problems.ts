@@ -2,6 +2,7 @@ import { TaskfoldError } from '../errors/taskfold-error.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { assertKeepsInputs, resolveOutputTarget, targetState } from '../io/output-target.js'
 import type { FoldSettings } from './fold-options.js'
+import { inputModels } from './input-models.js'
 import type { FoldInputs } from './plan-types.js'
 
 /**
@@ -36,8 +37,10 @@ export async function outputProblems(
  */
 export function inputPaths(inputs: FoldInputs | null): string[] {
   if (inputs === null) return []
-  return [inputs.base, ...inputs.tasks.map((task) => task.checkpoint)].flatMap((checkpoint) => [
+  const folders = inputs.adapters.map(({ adapter }) => adapter.folder)
+  const models = inputModels(inputs).flatMap((checkpoint) => [
     ...(checkpoint.config === null && checkpoint.otherFiles.length === 0 ? [] : [checkpoint.folder]),
     ...checkpoint.files.map((file) => file.path),
   ])
+  return [...folders, ...models]
 }

@@ -12,13 +12,20 @@ import type { FoldPlan } from './plan-types.js'
  * @returns hexadecimal SHA-256
  */
 export function planDigest(plan: FoldPlan): string {
-  const { lambda, density, scope, dtype, rows, nonFinite, index } = plan.settings
+  const { lambda, density, scope, dtype, rows, nonFinite, index, rankRule, maxRank, copyBase } = plan.settings
   const facts = {
     format: FORMAT_VERSION,
     version: packageVersion(),
-    options: { lambda, density, scope, dtype, rows, nonFinite, index },
+    options: { lambda, density, scope, dtype, rows, nonFinite, index, rankRule, maxRank, copyBase },
     base: checkpointFacts(plan.inputs.base),
     tasks: plan.inputs.tasks.map(({ name, checkpoint }) => ({ name, ...checkpointFacts(checkpoint) })),
+    adapters: plan.inputs.adapters.map(({ name, adapter }) => ({
+      name,
+      ...checkpointFacts(adapter.checkpoint),
+      config: adapter.config,
+      otherFiles: adapter.otherFiles,
+    })),
+    order: plan.settings.tasks.map(({ name }) => name),
   }
   return createHash('sha256').update(JSON.stringify(facts)).digest('hex')
 }

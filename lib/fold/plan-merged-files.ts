@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { shardName } from '../checkpoint/shard-layout.js'
 import { isPackPath } from '../pack/pack-path.js'
-import type { MergedFile, MergedTensor } from './plan-types.js'
+import type { MergedFile, MergedTensor } from './plan-tensors.js'
 
 /**
  * Lays merged/ out as the base is: the same shards with the same tensors in each.

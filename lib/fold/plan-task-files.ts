@@ -3,7 +3,8 @@ import {
   type PlannedTensor as PackPlannedTensor,
   planDeltaFiles,
 } from '../pack/delta-plan.js'
-import type { PlannedTask, PlannedTensor } from './plan-types.js'
+import type { PlannedTensor } from './plan-tensors.js'
+import type { PlannedTask } from './plan-types.js'
 
 /**
  * Plans a task's delta files.

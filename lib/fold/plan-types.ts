@@ -1,13 +1,16 @@
 import type { FloatDtype } from '../binding/binding-types.js'
-import type { Checkpoint, Dtype, TensorInfo } from '../checkpoint/checkpoint-types.js'
+import type { Checkpoint, Dtype } from '../checkpoint/checkpoint-types.js'
 import type { TaskfoldError } from '../errors/taskfold-error.js'
+import type { LoraAdapter } from '../lora/adapter-types.js'
+import type { BaseMatch } from '../lora/match-base.js'
 import type { FoldSettings } from './fold-options.js'
+import type { MergeableTensor, MergedFile, PlannedTensor } from './plan-tensors.js'
 
-/** The opened inputs of a fold: headers only. */
-export interface FoldInputs {
+/** The models that are merged: headers only. */
+export interface ModelInputs {
   /** θ0. */
   base: Checkpoint
-  /** In the order in which their task vectors are added. */
+  /** Full fine-tunes, in the order in which their task vectors are added. */
   tasks: readonly {
     /** Its name in the family. */
     name: string
@@ -16,117 +19,16 @@ export interface FoldInputs {
   }[]
 }
 
-/** A floating tensor that base and all tasks have with one shape (or one row shape, see `rows`). */
-export interface MergeableTensor {
-  /** Its name in base and tasks. */
-  name: string
-  /** Storage dtype: the base's, or the one asked for. */
-  dtype: FloatDtype
-  /** The base's shape: also that of merged/. */
-  shape: readonly number[]
-  /** Rows that are folded when they are fewer than some model's; null: the whole tensor. */
-  rows: number | null
-  /** Elements that are folded: those of the common rows. */
-  elements: number
-  /** It in the base. */
-  base: TensorInfo
-  /** It in each task, in task order. */
-  tasks: readonly TensorInfo[]
+/** The opened inputs of a fold: headers only. */
+export interface FoldInputs extends ModelInputs {
+  /** LoRA tasks, in the order in which they were given. */
+  adapters: readonly {
+    /** Its name in the family. */
+    name: string
+    /** Its factors over θ0. */
+    adapter: LoraAdapter
+  }[]
 }
-
-/** Common to all tensors of merged/. */
-export interface MergedTensorFacts {
-  /** Its name. */
-  name: string
-  /** As stored in merged/. */
-  dtype: Dtype
-  /** The base's. */
-  shape: readonly number[]
-}
-
-/** θ* of a mergeable tensor; rows beyond the common ones are the base's. */
-export interface ComputedTensor extends MergedTensorFacts {
-  /** Tells the three kinds apart. */
-  kind: 'merge'
-  /** What it is made of. */
-  tensor: MergeableTensor
-}
-
-/** A tensor with the base's bytes. */
-export interface CopiedTensor extends MergedTensorFacts {
-  /** Tells the three kinds apart. */
-  kind: 'copy'
-  /** Where the bytes are. */
-  base: TensorInfo
-}
-
-/** A tensor with the bytes of another tensor of merged/. */
-export interface TiedTensor extends MergedTensorFacts {
-  /** Tells the three kinds apart. */
-  kind: 'tied'
-  /** Name of the other tensor. */
-  of: string
-}
-
-/** Where a tensor of merged/ comes from. */
-export type MergedTensor = ComputedTensor | CopiedTensor | TiedTensor
-
-/** One safetensors file of merged/. */
-export interface MergedFile {
-  /** Inside merged/. */
-  name: string
-  /** `__metadata__`, format: pt included. */
-  metadata: Record<string, string>
-  /** In bytewise order of their names. */
-  tensors: readonly MergedTensor[]
-}
-
-/** Common to all tensors of a task. */
-export interface PlannedTensorFacts {
-  /** Its name. */
-  name: string
-  /** It in the task's model. */
-  info: TensorInfo
-}
-
-/** Kept entries on top of θ*. */
-export interface PlannedDelta extends PlannedTensorFacts {
-  /** Tells the four kinds apart. */
-  kind: 'delta'
-  /** What it is folded with. */
-  tensor: MergeableTensor
-}
-
-/** Kept entries of the first rows; the others whole. */
-export interface PlannedRows extends PlannedTensorFacts {
-  /** Tells the four kinds apart. */
-  kind: 'rows'
-  /** What it is folded with. */
-  tensor: MergeableTensor
-  /** Rows that are folded. */
-  rows: number
-}
-
-/** Kept whole, or not stored at all when it turns out to equal merged/'s tensor. */
-export interface PlannedKeep extends PlannedTensorFacts {
-  /** Tells the four kinds apart. */
-  kind: 'keep'
-  /** True when merged/ has a tensor of the same name, dtype and shape with the base's bytes. */
-  maySame: boolean
-  /** Why it is not merged. */
-  reason: string
-}
-
-/** Tied: the bytes of another tensor of the task. */
-export interface PlannedAlias extends PlannedTensorFacts {
-  /** Tells the four kinds apart. */
-  kind: 'alias'
-  /** Name of the other tensor. */
-  of: string
-}
-
-/** What a task stores of one of its tensors. */
-export type PlannedTensor = PlannedDelta | PlannedRows | PlannedKeep | PlannedAlias
 
 /** One task of the plan. */
 export interface PlannedTask {
@@ -142,6 +44,16 @@ export interface PlannedTask {
   missing: readonly string[]
 }
 
+/** One LoRA task of the plan. */
+export interface PlannedAdapter {
+  /** Its name in the family. */
+  name: string
+  /** The adapter. */
+  adapter: LoraAdapter
+  /** Which tensors of the base it changes. */
+  match: BaseMatch
+}
+
 /** Names that hold the same bytes in every model that has them. */
 export interface Tie {
   /** The name that is stored. */
@@ -153,7 +65,17 @@ export interface Tie {
 /** Something worth knowing that does not stop the fold. */
 export interface PlanNote {
   /** What it is about. */
-  kind: 'missing' | 'extra' | 'mismatch' | 'not-float' | 'dtype' | 'tied' | 'scales' | 'same-path' | 'rows'
+  kind:
+    | 'missing'
+    | 'extra'
+    | 'mismatch'
+    | 'not-float'
+    | 'dtype'
+    | 'tied'
+    | 'scales'
+    | 'same-path'
+    | 'rows'
+    | 'adapter'
   /** One line for people. */
   message: string
   /** Task concerned, if it is one. */
@@ -202,6 +124,28 @@ export interface TaskPrediction {
   elements: number
 }
 
+/** Predicted bytes of a LoRA task's folder, at most. */
+export interface AdapterPrediction {
+  /** Name of the task. */
+  name: string
+  /** All files. */
+  bytes: number
+  /** Factors A and B. */
+  factors: number
+  /** Tensors that it has whole: modules_to_save, biases. */
+  whole: number
+  /** Header, configuration and other files. */
+  overhead: number
+  /** Bytes of the original's tensors. */
+  originalBytes: number
+  /** Layers. */
+  layers: number
+  /** Largest rank of a layer of the original. */
+  originalRank: number
+  /** Largest rank of a layer, at most. */
+  rank: number
+}
+
 /** Everything that is known before a byte of a tensor is read. */
 export interface FoldPlan {
   /** Checked options. */
@@ -214,8 +158,10 @@ export interface FoldPlan {
   elements: number
   /** Files of merged/. */
   mergedFiles: readonly MergedFile[]
-  /** In the order in which their task vectors are added. */
+  /** Full fine-tunes, in the order in which their task vectors are added. */
   tasks: readonly PlannedTask[]
+  /** LoRA tasks that fit the base, in the order in which they were given. */
+  adapters: readonly PlannedAdapter[]
   /** Apparent ties, confirmed byte for byte when the fold starts. */
   ties: readonly Tie[]
   /** Models whose tensors are converted to the storage dtype. */
@@ -226,10 +172,14 @@ export interface FoldPlan {
   problems: readonly TaskfoldError[]
   /** Upper bounds, in bytes. */
   predicted: {
-    /** In task order. */
+    /** As `tasks` of the plan. */
     tasks: readonly TaskPrediction[]
-    /** merged/ with its configs. */
+    /** As `adapters` of the plan. */
+    adapters: readonly AdapterPrediction[]
+    /** merged/ with its configs; 0 when all tasks are LoRA tasks. */
     mergedBytes: number
+    /** base/; 0 when the base is not copied. */
+    baseBytes: number
     /** The whole family. */
     totalBytes: number
     /** Anonymous memory, page cache aside. */

@@ -2,12 +2,14 @@ import { readdir, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { layoutSafetensors } from '../checkpoint/safetensors-layout.js'
+import { INDEX_FILE } from '../checkpoint/shard-index.js'
 import { freeBytes } from '../io/disk-space.js'
 import { resolveOutputTarget } from '../io/output-target.js'
 import { compareModelFiles } from './compare-model-files.js'
 import { packableFiles } from './packable-files.js'
 import { planTaskFiles } from './plan-task-files.js'
-import type { FoldPlan } from './plan-types.js'
+import type { AdapterPrediction, FoldPlan } from './plan-types.js'
+import { predictAdapter } from './predict-adapter.js'
 import { predictSize } from './predict-size.js'
 
 /** Engine, JavaScript heap and file tables of a fold, threads aside. */
@@ -21,6 +23,8 @@ const MEMORY_PER_TENSOR = 4096
 /** Room for family.json, by file and tensor. */
 const MANIFEST_BASE = 4096
 const MANIFEST_PER_NAME = 160
+const MANIFEST_PER_LAYER = 240
+const MANIFEST_PER_FILE = 512
 
 /**
  * Predicts what a family will take on disk and in memory; an upper bound.
@@ -30,17 +34,30 @@ const MANIFEST_PER_NAME = 160
  * @returns bytes
  */
 export async function predictFamily(
-  plan: Pick<FoldPlan, 'settings' | 'inputs' | 'mergeable' | 'mergedFiles' | 'tasks'>,
+  plan: Pick<FoldPlan, 'settings' | 'inputs' | 'mergeable' | 'mergedFiles' | 'tasks' | 'adapters'>,
   signal?: AbortSignal,
 ): Promise<FoldPlan['predicted']> {
   const { settings, inputs, mergeable, mergedFiles } = plan
   let names = 0
-  let mergedBytes = await sizesOf(inputs.base.folder, packableFiles(inputs.base))
+  const otherBytes = await sizesOf(inputs.base.folder, packableFiles(inputs.base))
+  let mergedBytes = plan.tasks.length > 0 ? otherBytes : 0
   for (const file of mergedFiles) {
     mergedBytes += layoutSafetensors(file.tensors, file.metadata).fileBytes
     for (const tensor of file.tensors) names += MANIFEST_PER_NAME + 2 * Buffer.byteLength(tensor.name)
   }
   if (inputs.base.sharded) mergedBytes += names
+  let baseBytes = 0
+  if (settings.copyBase) {
+    const index = inputs.base.sharded ? await sizesOf(inputs.base.folder, [INDEX_FILE]) : 0
+    names += MANIFEST_PER_FILE * (inputs.base.files.length + packableFiles(inputs.base).length)
+    baseBytes = otherBytes + index + inputs.base.files.reduce((sum, { size }) => sum + size, 0)
+  }
+  const adapters: AdapterPrediction[] = []
+  for (const adapter of plan.adapters) {
+    adapters.push(await predictAdapter(adapter, settings))
+    names += MANIFEST_PER_FILE * (2 + adapter.adapter.otherFiles.length)
+    for (const { module } of adapter.adapter.layers) names += MANIFEST_PER_LAYER + Buffer.byteLength(module)
+  }
   const tasks = []
   for (const task of plan.tasks) {
     const { ownBytes } = await compareModelFiles(inputs.base, task.checkpoint, signal)
@@ -50,8 +67,15 @@ export async function predictFamily(
   const tensors = tasks.length * mergeable.length + inputs.base.tensors.size
   return {
     tasks,
+    adapters,
     mergedBytes,
-    totalBytes: mergedBytes + tasks.reduce((sum, task) => sum + task.bytes, 0) + names + MANIFEST_BASE,
+    baseBytes,
+    totalBytes:
+      mergedBytes +
+      baseBytes +
+      [...tasks, ...adapters].reduce((sum, task) => sum + task.bytes, 0) +
+      names +
+      MANIFEST_BASE,
     memoryBytes:
       MEMORY_BASE +
       (settings.threads ?? availableParallelism()) * MEMORY_PER_THREAD +

@@ -2,7 +2,8 @@ import { blockCount, floatBytes } from '../pack/stored-arrays.js'
 import { extraRowBytes } from './extra-rows.js'
 import type { FoldSettings } from './fold-options.js'
 import { keptCount } from './kept-count.js'
-import type { MergeableTensor, PlannedTask, TaskPrediction } from './plan-types.js'
+import type { MergeableTensor } from './plan-tensors.js'
+import type { PlannedTask, TaskPrediction } from './plan-types.js'
 
 /** Value, index and blocks are each padded to 8 bytes. */
 const PADDING = 3 * 7

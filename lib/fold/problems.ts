@@ -1,6 +1,20 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
 
 /**
+ * The reader of one model does not know whose it is.
+ *
+ * @param error - what it threw
+ * @param task - the model's task; undefined: the base
+ * @returns the error with the task in its text and its fields
+ */
+export function ofTask(error: TaskfoldError, task: string | undefined): TaskfoldError {
+  if (task === undefined || error.task !== undefined) return error
+  const { code, message, file, tensor, index, hint, problems } = error
+  const details = { file, tensor, index, hint, task, problems: problems && [...problems], cause: error }
+  return new TaskfoldError(code, `task ${task}: ${message}`, details)
+}
+
+/**
  * Throws what a pass over the inputs found: the problem itself when there is one, PREFLIGHT_FAILED with all of them
  * when there are several, nothing when there are none.
  *

@@ -2,7 +2,7 @@ import type { NativeSelection } from '../binding/binding-types.js'
 import { runJob, startPhase, type Thresholds } from './fold-run.js'
 import { type MergeContext, mergeBatch, rememberBatch, wanted } from './merge-batch.js'
 import { mergeOperands, passBytes, residualOperands } from './merge-operands.js'
-import type { MergeableTensor } from './plan-types.js'
+import type { MergeableTensor } from './plan-tensors.js'
 import { loadSnapshot, type SelectionPosition, saveSnapshot } from './selection-snapshot.js'
 
 /** The sample reads about this share of what a full pass reads. */

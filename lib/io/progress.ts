@@ -8,6 +8,7 @@ export type ProgressPhase =
   | 'select'
   | 'write deltas'
   | 'copy'
+  | 'fingerprint'
   | 'decompose'
   | 'verify'
   | 'materialize'

@@ -4,7 +4,8 @@ import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { readSmallFile } from '../io/read-small-file.js'
 import { writeFileAtomic } from '../io/write-file-atomic.js'
 import { invalid } from './json-fields.js'
-import { MANIFEST_FILE, type Manifest } from './pack-format.js'
+import type { Manifest } from './manifest-types.js'
+import { MANIFEST_FILE } from './pack-format.js'
 import { sortedMap } from './sorted-map.js'
 import { stableJson } from './stable-json.js'
 import { parseStrictJson } from './strict-json.js'
@@ -43,12 +44,16 @@ export async function writeManifest(folder: string, manifest: Manifest): Promise
     taskfold,
     method,
     base,
-    merged: { bytes: merged.bytes, files: merged.files, tensors: sortedMap(merged.tensors) },
-    tasks: tasks.map((task) => ({
-      ...task,
-      metadata: sortedMap(task.metadata),
-      shards: task.shards === undefined ? undefined : sortedMap(task.shards),
-    })),
+    merged: merged && { bytes: merged.bytes, files: merged.files, tensors: sortedMap(merged.tensors) },
+    tasks: tasks.map((task) =>
+      task.codec === 'lora'
+        ? task
+        : {
+            ...task,
+            metadata: sortedMap(task.metadata),
+            shards: task.shards === undefined ? undefined : sortedMap(task.shards),
+          },
+    ),
   }
   await writeFileAtomic(join(folder, MANIFEST_FILE), `${stableJson(ordered, 2)}\n`)
 }

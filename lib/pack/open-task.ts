@@ -7,7 +7,8 @@ import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { deltaFileName, isDeltaFile } from './delta-names.js'
 import { invalid } from './json-fields.js'
 import { locateTensor } from './locate-tensor.js'
-import { DELTA_INDEX_FILE, MANIFEST_FILE, type ManifestTask, TASKS_FOLDER } from './pack-format.js'
+import type { ManifestExactTask } from './manifest-types.js'
+import { DELTA_INDEX_FILE, MANIFEST_FILE, TASKS_FOLDER } from './pack-format.js'
 import type { PackTask, PackTensor } from './pack-types.js'
 import { parseDeltaHeader } from './parse-delta-header.js'
 
@@ -24,7 +25,7 @@ import { parseDeltaHeader } from './parse-delta-header.js'
  */
 export async function openTask(
   folder: string,
-  task: ManifestTask,
+  task: ManifestExactTask,
   merged: Checkpoint,
   signal?: AbortSignal,
 ): Promise<PackTask> {
@@ -57,11 +58,11 @@ export async function openTask(
   resolveAliases(found, task.name)
   checkTotals(found, task, manifestFile)
   const tensors = new Map([...found].sort(([a], [b]) => compareNames(a, b)))
-  return { name: task.name, manifest: task, tensors, files }
+  return { name: task.name, manifest: task, merged, tensors, files }
 }
 
 /** Either delta.safetensors, or all of delta-00001-of-0000N to delta-0000N-of-0000N. */
-function deltaFiles(task: ManifestTask, manifestFile: string): string[] {
+function deltaFiles(task: ManifestExactTask, manifestFile: string): string[] {
   const prefix = `${TASKS_FOLDER}/${task.name}/`
   const names = task.files
     .map((file) => file.path.slice(prefix.length))
@@ -94,7 +95,7 @@ function resolveAliases(tensors: ReadonlyMap<string, PackTensor>, task: string):
   }
 }
 
-function checkTotals(tensors: ReadonlyMap<string, PackTensor>, task: ManifestTask, file: string): void {
+function checkTotals(tensors: ReadonlyMap<string, PackTensor>, task: ManifestExactTask, file: string): void {
   let kept = 0
   let elements = 0
   for (const tensor of tensors.values()) {

@@ -14,6 +14,8 @@ export const FINGERPRINT_LEAF_BYTES = 262144
 
 export const MANIFEST_FILE = 'family.json'
 export const MERGED_FOLDER = 'merged'
+/** A copy of θ0, for families with LoRA tasks that were folded with it. */
+export const BASE_FOLDER = 'base'
 export const TASKS_FOLDER = 'tasks'
 /** Key of `__metadata__` in a delta file that holds {@link DeltaHeader} as JSON. */
 export const DELTA_METADATA_KEY = 'taskfold'
@@ -99,94 +101,13 @@ export interface DeltaHeader {
   tensors: Record<string, TaskTensor>
 }
 
-/** Size and fingerprint (docs/FORMAT.md, "Fingerprints") of one file's bytes. */
-export interface PackFile {
-  /** Path inside the family, with '/'. */
-  path: string
-  /** Size in bytes. */
-  bytes: number
-  /** Of its bytes as one region, 32 hex digits. */
-  fingerprint: string
-}
-
 /** Name of a task's delta when it is one file; several are `delta-00001-of-0000N.safetensors` and an index. */
 export const DELTA_FILE = 'delta.safetensors'
 /** Index of a task whose delta has several files. */
 export const DELTA_INDEX_FILE = 'delta.safetensors.index.json'
 /** Limit of the safetensors format on a header, without its 8-byte length. */
 export const MAX_HEADER_BYTES = 100_000_000
-
-/** Where a model came from; for people and for `verify --against`. Never needed for decoding. */
-export interface PackSource {
-  /** As given by the user, made relative to nothing: a path's last component or org/name@revision. */
-  name: string
-  /** Of its tensors. */
-  bytes: number
-  /** Only for the base: fingerprint over names, dtypes, shapes and tensor bytes. */
-  fingerprint?: string
-}
-
-/** One task in family.json. */
-export interface ManifestTask {
-  /** Unique in the family when case is ignored; also the name of its folder. */
-  name: string
-  /** The original. */
-  source: PackSource
-  /** How the remainder is coded. */
-  codec: 'exact'
-  /** Entries kept over all its delta tensors. */
-  kept: number
-  /** Entries that there were to choose from. */
-  elements: number
-  /** Bytes of all its files in the family. */
-  bytes: number
-  /** Bytes of the original's tensors, for the ratio that people compare. */
-  originalBytes: number
-  /** Delta files, their index, and other files that differ from merged/'s. */
-  files: PackFile[]
-  /** Other files of merged/ (paths inside it) that the task has too, byte for byte; they are not stored again. */
-  sharedFiles?: string[]
-  /** `__metadata__` to give the unfolded files (the original's, with format: pt). */
-  metadata: Record<string, string>
-  /** File of each tensor that merged/ does not hold; others lie where merged/ has them. Unlisted: the first file. */
-  shards?: Record<string, string>
-}
-
-/** family.json, written last. */
-export interface Manifest {
-  /** What wrote it. */
-  taskfold: {
-    /** Format version, 1 in this release. */
-    format: number
-    /** Release of taskfold. */
-    version: string
-  }
-  /** How θ* and the deltas were made. Not needed for decoding. */
-  method: {
-    /** Merge method. */
-    merge: 'task-arithmetic'
-    /** The f32 value used, as a decimal that rounds back to it. */
-    lambda: number
-    /** Share of the entries that each task keeps. */
-    density: number
-    /** Whether entries are ranked over the whole model or inside each tensor. */
-    scope: 'global' | 'tensor'
-    /** What a NaN in an input meant. */
-    nonFinite: 'error' | 'keep'
-    /** Storage dtype asked for; keep: the base's. */
-    dtype: 'keep' | 'F32' | 'F16' | 'BF16'
-  }
-  /** The base model. */
-  base: PackSource
-  /** θ*. */
-  merged: {
-    /** Sum over files. */
-    bytes: number
-    /** All files of merged/. */
-    files: PackFile[]
-    /** Fingerprint of every tensor of merged/. */
-    tensors: Record<string, string>
-  }
-  /** In the order in which they were merged. */
-  tasks: ManifestTask[]
-}
+/** Weights of a LoRA task, as PEFT names them. */
+export const ADAPTER_FILE = 'adapter_model.safetensors'
+/** Configuration of a LoRA task, as PEFT names it. */
+export const ADAPTER_CONFIG_FILE = 'adapter_config.json'

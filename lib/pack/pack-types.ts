@@ -1,6 +1,7 @@
 import type { FileRange } from '../binding/native-files.js'
 import type { Checkpoint, CheckpointFile } from '../checkpoint/checkpoint-types.js'
-import type { Manifest, ManifestTask, TaskTensor } from './pack-format.js'
+import type { Manifest, ManifestExactTask, ManifestTask } from './manifest-types.js'
+import type { TaskTensor } from './pack-format.js'
 
 export type { FileRange } from '../binding/native-files.js'
 
@@ -28,10 +29,12 @@ export type PackTensor = TaskTensor & {
   stored: FileRange | null
 }
 
-/** One task of an open family. */
+/** One task of an open family that is a full fine-tune (codec exact). */
 export interface PackTask {
   name: string
-  manifest: ManifestTask
+  manifest: ManifestExactTask
+  /** θ*, which it builds on. */
+  merged: Checkpoint
   /** All tensors of the task's model, in bytewise order of their names. */
   tensors: ReadonlyMap<string, PackTensor>
   /** Its delta files, in the manifest's order; only headers have been read. */
@@ -43,12 +46,22 @@ export interface Pack {
   /** The family's folder, absolute. */
   folder: string
   manifest: Manifest
-  /** θ*, an ordinary checkpoint. */
-  merged: Checkpoint
+  /** θ*, an ordinary checkpoint; null when all tasks are LoRA tasks. */
+  merged: Checkpoint | null
+  /** θ0 when it lies in the family, else null. */
+  base: Checkpoint | null
   /**
-   * Opens one task; the result is kept.
+   * A task's entry in the manifest.
    *
-   * @throws TaskfoldError NOT_FOUND for a name that the family does not have, PACK_INVALID
+   * @throws TaskfoldError NOT_FOUND for a name that the family does not have
+   */
+  entry(name: string): ManifestTask
+  /**
+   * Opens one full fine-tune; the result is kept. A LoRA task is an adapter folder, which this room cannot read: see
+   * lib/materialize/open-pack-adapter.ts.
+   *
+   * @throws TaskfoldError NOT_FOUND for a name that the family does not have, INVALID_ARGUMENT for a LoRA task,
+   * PACK_INVALID
    */
   task(name: string): Promise<PackTask>
 }

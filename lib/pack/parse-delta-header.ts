@@ -1,10 +1,10 @@
 import type { Dtype } from '../checkpoint/checkpoint-types.js'
 import { nameProblem } from '../checkpoint/names.js'
 import { invalid, JsonFields } from './json-fields.js'
+import { newerVersion } from './newer-version.js'
 import { DELTA_METADATA_KEY, FORMAT_VERSION, type TaskTensor } from './pack-format.js'
 import { FLOAT_DTYPES } from './stored-arrays.js'
 import { parseStrictJson } from './strict-json.js'
-import { newerVersion } from './validate-manifest.js'
 
 const KINDS = ['delta', 'rows', 'whole', 'same', 'alias'] as const
 const INDEX_CODES = ['u16', 'bitmap'] as const

@@ -1,8 +1,8 @@
 import type { NativeRegion, ScatterTensor } from '../binding/binding-types.js'
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
-import { byteBatches } from '../io/byte-batches.js'
 import type { NativeFiles } from '../binding/native-files.js'
+import { byteBatches } from '../io/byte-batches.js'
 import type { TensorPart } from './tensor-parts.js'
 
 /** A part and where its bytes go. */

@@ -1,5 +1,5 @@
 import type { FloatDtype, IndexCode } from '../binding/binding-types.js'
-import type { DeltaArrays, FileRange, Pack, PackTask, PackTensor } from './pack-types.js'
+import type { DeltaArrays, FileRange, PackTask, PackTensor } from './pack-types.js'
 import { floatBytes } from './stored-arrays.js'
 
 /** A run of a tensor's bytes: copied as stored, or θ* with the delta's positions replaced. */
@@ -29,15 +29,14 @@ export interface PartDelta {
 /**
  * Tells which bytes of the family make one tensor of a task; ties are followed to what they are tied to.
  *
- * @param pack - the family
  * @param task - one of its open tasks
  * @param tensor - one of the task's tensors
  * @returns the parts in order; together they are the whole tensor, none for an empty one
  */
-export function tensorParts(pack: Pack, task: PackTask, tensor: PackTensor): TensorPart[] {
-  if (tensor.kind === 'alias') return tensorParts(pack, task, task.tensors.get(tensor.of)!)
+export function tensorParts(task: PackTask, tensor: PackTensor): TensorPart[] {
+  if (tensor.kind === 'alias') return tensorParts(task, task.tensors.get(tensor.of)!)
   if (tensor.kind === 'whole') return [part(tensor, 0, tensor.stored!)].filter(hasBytes)
-  const base = pack.merged.tensors.get(tensor.name)!
+  const base = task.merged.tensors.get(tensor.name)!
   if (tensor.kind === 'same') return [part(tensor, 0, base)].filter(hasBytes)
   const { deltaElements: elements, dtype } = tensor
   const head: TensorPart = {

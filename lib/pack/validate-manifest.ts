@@ -1,23 +1,12 @@
 import { join } from 'node:path'
-import { TaskfoldError } from '../errors/taskfold-error.js'
-import { isDeltaFile } from './delta-names.js'
+import { parseBaseReference } from './base-reference.js'
 import { invalid, JsonFields } from './json-fields.js'
-import {
-  FORMAT_VERSION,
-  MANIFEST_FILE,
-  type Manifest,
-  type ManifestTask,
-  MERGED_FOLDER,
-  type PackFile,
-  type PackSource,
-  TASKS_FOLDER,
-} from './pack-format.js'
-import { isPackPath } from './pack-path.js'
-import { isTaskName } from './task-name.js'
-
-const FINGERPRINT = /^[0-9a-f]{32}$/
-/** The unfolded folder's weights are made, never copied: a loader could prefer a copied file, and pickles run code. */
-const WEIGHT_FILE = /\.(safetensors|bin|pt|pth|ckpt|pkl|pickle|h5|msgpack|gguf|npz)$|\.index\.json$/i
+import { FINGERPRINT, packFiles, sumOfFiles, WEIGHT_FILE } from './manifest-files.js'
+import type { Manifest, ManifestBase, ManifestMerged, PackSource } from './manifest-types.js'
+import { newerVersion } from './newer-version.js'
+import { BASE_FOLDER, FORMAT_VERSION, MANIFEST_FILE, MERGED_FOLDER } from './pack-format.js'
+import { validateMethod } from './validate-method.js'
+import { taskCodec, validateTask } from './validate-task.js'
 
 /**
  * Checks family.json field by field; nothing in it is trusted.
@@ -34,24 +23,22 @@ export function validateManifest(json: unknown, folder: string): Manifest {
   const format = versions.count('format')
   if (format > FORMAT_VERSION) throw newerVersion(file, `format ${format}`)
   if (format < 1) throw versions.wrong('format', `from 1 to ${FORMAT_VERSION}`)
-  const method = fields.object('method')
+  // Codecs decide which other fields there are, so that a newer one is named before its fields are found strange.
+  const codecs = fields.items('tasks').map((item) => taskCodec(item, file).codec)
+  const lora = codecs.includes('lora')
+  const exact = codecs.includes('exact') || !lora
+  if (!exact && fields.has('merged')) throw fields.wrong('merged', 'absent in a family of LoRA tasks alone')
+  const merged = exact ? validateMerged(fields.object('merged'), file) : undefined
   const manifest: Manifest = {
     taskfold: { format, version: versions.string('version') },
-    method: {
-      merge: method.oneOf('merge', ['task-arithmetic']),
-      lambda: method.number('lambda', -3.5e38, 3.5e38),
-      density: method.number('density', 0, 1),
-      scope: method.oneOf('scope', ['global', 'tensor']),
-      nonFinite: method.oneOf('nonFinite', ['error', 'keep']),
-      dtype: method.oneOf('dtype', ['keep', 'F32', 'F16', 'BF16']),
-    },
-    base: source(fields.object('base')),
-    merged: validateMerged(fields.object('merged'), file),
+    method: validateMethod(fields.object('method'), { merged: exact, lora }),
+    base: validateBase(fields.object('base'), lora, file),
+    ...(merged === undefined ? {} : { merged }),
     tasks: [],
   }
   const seen = new Set<string>()
   for (const item of fields.items('tasks')) {
-    const task = validateTask(item, manifest.merged.files, file)
+    const task = validateTask(item, merged?.files ?? [], source, file)
     const key = task.name.toLowerCase()
     if (seen.has(key)) throw invalid({ file, task: task.name }, `task '${task.name}' is listed twice`)
     seen.add(key)
@@ -60,25 +47,7 @@ export function validateManifest(json: unknown, folder: string): Manifest {
   return manifest
 }
 
-/**
- * An error about a pack of a newer release.
- *
- * @param file - path of the file that says so
- * @param found - what this release does not know
- * @returns PACK_VERSION to throw
- */
-export function newerVersion(file: string, found: string): TaskfoldError {
-  return new TaskfoldError(
-    'PACK_VERSION',
-    `${file}: ${found} is not known to this release (format ${FORMAT_VERSION})`,
-    {
-      file,
-      hint: 'install a newer taskfold to read this family',
-    },
-  )
-}
-
-function validateMerged(fields: JsonFields, file: string): Manifest['merged'] {
+function validateMerged(fields: JsonFields, file: string): ManifestMerged {
   const files = packFiles(fields, `${MERGED_FOLDER}/`)
   const tensors = fields.stringMap('tensors')
   for (const [tensor, fingerprint] of Object.entries(tensors)) {
@@ -89,84 +58,34 @@ function validateMerged(fields: JsonFields, file: string): Manifest['merged'] {
   return { bytes: sumOfFiles(fields, files), files, tensors }
 }
 
-function validateTask(fields: JsonFields, mergedFiles: PackFile[], file: string): ManifestTask {
-  const name = fields.string('name')
-  if (!isTaskName(name)) throw fields.wrong('name', 'a task name ([A-Za-z0-9._-]{1,64}, no dot in front)')
-  // Unknown codecs come from newer releases, so they get their own code before anything else is read.
-  const codec = fields.string('codec')
-  if (codec !== 'exact') throw newerVersion(file, `codec '${codec.slice(0, 40)}' of task '${name}'`)
-  const files = packFiles(fields, `${TASKS_FOLDER}/${name}/`)
-  const task: ManifestTask = {
-    name,
-    source: source(fields.object('source')),
-    codec,
-    kept: fields.count('kept'),
-    elements: fields.count('elements'),
-    bytes: sumOfFiles(fields, files),
-    originalBytes: fields.count('originalBytes'),
-    files,
-    metadata: fields.stringMap('metadata'),
+/** LoRA tasks are nothing without θ0: it is in the family, or the family says where it was, and how to recognise it. */
+function validateBase(fields: JsonFields, lora: boolean, file: string): ManifestBase {
+  const base: ManifestBase = source(fields)
+  for (const key of ['reference', 'files']) {
+    if (!lora && fields.has(key)) throw fields.wrong(key, 'absent in a family without LoRA tasks')
   }
-  if (task.kept > task.elements) throw fields.wrong('kept', `at most elements (${task.elements})`)
-  if (fields.has('sharedFiles')) task.sharedFiles = sharedFiles(fields, mergedFiles)
-  if (fields.has('shards')) task.shards = shards(fields)
-  checkOutputNames(task, file)
-  return task
-}
-
-function packFiles(fields: JsonFields, prefix: string): PackFile[] {
-  const seen = new Set<string>()
-  return fields.items('files').map((entry) => {
-    const path = entry.string('path')
-    if (!isPackPath(path) || !path.startsWith(prefix))
-      throw entry.wrong('path', `a plain path below ${prefix}`)
-    if (seen.has(path.toLowerCase())) throw entry.wrong('path', 'a path not listed before')
-    seen.add(path.toLowerCase())
-    const fingerprint = entry.string('fingerprint')
-    if (!FINGERPRINT.test(fingerprint)) throw entry.wrong('fingerprint', '32 lower-case hex digits')
-    return { path, bytes: entry.count('bytes'), fingerprint }
-  })
-}
-
-function sumOfFiles(fields: JsonFields, files: PackFile[]): number {
-  const bytes = fields.count('bytes')
-  const sum = files.reduce((total, file) => total + file.bytes, 0)
-  if (bytes !== sum) throw fields.wrong('bytes', `the sum of its files (${sum})`)
-  return bytes
-}
-
-function sharedFiles(fields: JsonFields, mergedFiles: PackFile[]): string[] {
-  const stored = new Set(mergedFiles.map((file) => file.path))
-  return fields.array('sharedFiles').map((path) => {
-    if (!isPackPath(path) || WEIGHT_FILE.test(path) || !stored.has(`${MERGED_FOLDER}/${path}`)) {
-      throw fields.wrong('sharedFiles', `names of ${MERGED_FOLDER}/'s other files`)
+  if (!lora) return base
+  if (base.fingerprint === undefined) throw fields.wrong('fingerprint', '32 lower-case hex digits')
+  if (fields.has('files')) {
+    if (fields.has('reference'))
+      throw fields.wrong('reference', `absent when ${BASE_FOLDER}/ is in the family`)
+    base.files = packFiles(fields, `${BASE_FOLDER}/`)
+    for (const { path } of base.files) {
+      const shard = /^[^/]*\.safetensors$|^model\.safetensors\.index\.json$/.test(
+        path.slice(BASE_FOLDER.length + 1),
+      )
+      if (WEIGHT_FILE.test(path) && !shard) throw invalid({ file }, `${path} is no file of this format`)
     }
-    return path
-  })
-}
-
-function shards(fields: JsonFields): Record<string, string> {
-  const map = fields.stringMap('shards')
-  for (const name of Object.values(map)) {
-    if (!isPackPath(name) || name.includes('/') || !name.endsWith('.safetensors')) {
-      throw fields.wrong('shards', 'names of .safetensors files without a folder')
-    }
+    return base
   }
-  return map
-}
-
-/** Two outputs of one name (also where case does not count) would overwrite each other. */
-function checkOutputNames(task: ManifestTask, file: string): void {
-  const prefix = `${TASKS_FOLDER}/${task.name}/`
-  const own = task.files.map((entry) => entry.path.slice(prefix.length)).filter((name) => !isDeltaFile(name))
-  const seen = new Set<string>()
-  for (const name of [...own, ...(task.sharedFiles ?? [])]) {
-    if (WEIGHT_FILE.test(name))
-      throw invalid({ file, task: task.name }, `${prefix}${name} is no file of this format`)
-    if (seen.has(name.toLowerCase()))
-      throw invalid({ file, task: task.name }, `task file '${name}' is listed twice`)
-    seen.add(name.toLowerCase())
+  base.reference = fields.string('reference')
+  if (parseBaseReference(base.reference) === null) {
+    throw fields.wrong(
+      'reference',
+      'a path that begins with .. and stays plain behind it, or org/name@revision',
+    )
   }
+  return base
 }
 
 function source(fields: JsonFields): PackSource {

@@ -1,6 +1,6 @@
+import type { AdapterInspection, AdapterLayerInspection } from './adapter-inspection.js'
 import { alignColumns } from './align-columns.js'
 import { formatBytes } from './format-bytes.js'
-import type { AdapterInspection, AdapterLayerInspection } from './inspection-types.js'
 
 /**
  * Writes the inspection of an adapter as text for a terminal.

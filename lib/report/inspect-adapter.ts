@@ -1,7 +1,7 @@
 import { NativeFiles } from '../binding/native-files.js'
 import type { LoraAdapter } from '../lora/adapter-types.js'
 import { truncateLayers } from '../lora/truncate-layers.js'
-import type { AdapterInspection, AdapterLayerInspection } from './inspection-types.js'
+import type { AdapterInspection, AdapterLayerInspection } from './adapter-inspection.js'
 
 /** Options of {@link inspectAdapter}. */
 export interface InspectAdapterOptions {

@@ -1,7 +1,7 @@
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
-import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { NativeFiles } from '../binding/native-files.js'
+import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { FileRange } from '../pack/pack-types.js'
 
 /** Bytes and what their fingerprint must be. */

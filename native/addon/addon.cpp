@@ -41,6 +41,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   function("convertRegion", BindConvertRegion);
   function("selectEntries", BindSelectEntries);
   function("scatterEntries", BindScatterEntries);
+  function("truncateProducts", BindTruncateProducts);
+  function("addProducts", BindAddProducts);
+  function("randomizedSvd", BindRandomizedSvd);
   function("devices", Devices);
   function("setSimdTarget", BindSetSimdTarget);
   function("setCudaLibrary", SetCudaLibrary);

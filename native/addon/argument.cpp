@@ -91,10 +91,25 @@ uint64_t ReadCount(Napi::Object object, const char* key) {
   return CountOf(object.Env(), object.Get(key), key);
 }
 
+uint64_t ReadCountWithin(Napi::Object object, const char* key, uint64_t least, uint64_t most) {
+  const uint64_t count = ReadCount(object, key);
+  if (count < least || count > most) {
+    throw Wrong(object.Env(), key,
+                "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return count;
+}
+
 double ReadNumber(Napi::Object object, const char* key) {
   const Napi::Value value = object.Get(key);
   if (!value.IsNumber()) throw Wrong(object.Env(), key, "a number");
   return value.As<Napi::Number>().DoubleValue();
+}
+
+bool ReadFlag(Napi::Object object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsBoolean()) throw Wrong(object.Env(), key, "true or false");
+  return value.As<Napi::Boolean>().Value();
 }
 
 bool IsNullish(Napi::Object object, const char* key) {

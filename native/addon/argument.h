@@ -56,7 +56,10 @@ void ForEachObject(Napi::Object parent, const char* key, const std::function<voi
 std::string ReadString(Napi::Object object, const char* key);
 /// A whole number in [0, 2^53).
 uint64_t ReadCount(Napi::Object object, const char* key);
+/// A whole number in [least, most].
+uint64_t ReadCountWithin(Napi::Object object, const char* key, uint64_t least, uint64_t most);
 double ReadNumber(Napi::Object object, const char* key);
+bool ReadFlag(Napi::Object object, const char* key);
 bool IsNullish(Napi::Object object, const char* key);
 Dtype ReadDtype(Napi::Object object, const char* key);
 /// 'error' (default) or 'keep'.

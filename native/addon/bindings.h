@@ -24,6 +24,10 @@ Napi::Value BindConvertRegion(const Napi::CallbackInfo& info);
 Napi::Value BindSelectEntries(const Napi::CallbackInfo& info);
 Napi::Value BindScatterEntries(const Napi::CallbackInfo& info);
 
+Napi::Value BindTruncateProducts(const Napi::CallbackInfo& info);
+Napi::Value BindAddProducts(const Napi::CallbackInfo& info);
+Napi::Value BindRandomizedSvd(const Napi::CallbackInfo& info);
+
 Napi::Value Devices(const Napi::CallbackInfo& info);
 Napi::Value BindSetSimdTarget(const Napi::CallbackInfo& info);
 Napi::Value SetCudaLibrary(const Napi::CallbackInfo& info);

@@ -65,6 +65,9 @@ typedef struct TfBackend {
   void (*scatter_bitmap)(size_t item_size, size_t n, void* dst, const uint64_t* bits, const void* values);
   /// f32 out[i] = src[i], exact.
   void (*widen)(int32_t dtype, size_t n, const void* src, float* out);
+  /// f32 out[i] = task[i] − minus[i], minus null: task[i]. Returns 0 when one of
+  /// them is NaN or infinite, else 1.
+  int32_t (*difference)(int32_t dtype, size_t n, const void* task, const void* minus, float* out);
   /// out[i] = round(src[i]).
   void (*narrow)(int32_t dtype, size_t n, const float* src, void* out);
 } TfBackend;

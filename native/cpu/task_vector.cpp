@@ -69,6 +69,42 @@ void Widen(int32_t dtype, size_t n, const void* src, float* out) {
   VisitDtype(static_cast<Dtype>(dtype), [&]<Dtype kDtype>() { WidenPiece<kDtype>(n, src, out); });
 }
 
+template <Dtype kDtype, bool kMinus>
+bool DifferencePiece(size_t n, const void* task_bytes, const void* minus_bytes, float* out) {
+  using Raw = typename Storage<kDtype>::Raw;
+  const DF d;
+  const DU du;
+  const auto* task = static_cast<const Raw*>(task_bytes);
+  const auto* minus = static_cast<const Raw*>(minus_bytes);
+  // Adding one to an exponent of all ones carries into the sign's place: a test of all lanes at the end.
+  const VU exponent = hn::Set(du, 0x7F800000u), one = hn::Set(du, 0x00800000u);
+  VU carried = hn::Zero(du);
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
+    VF u = Lanes<kDtype>::Load(task + i);
+    if constexpr (kMinus) u = hn::Sub(u, Lanes<kDtype>::Load(minus + i));
+    hn::StoreU(u, d, out + i);
+    carried = hn::Or(carried, hn::Add(hn::And(hn::BitCast(du, u), exponent), one));
+  }
+  HWY_ALIGN uint32_t lanes[HWY_MAX_BYTES / 4];
+  hn::Store(carried, du, lanes);
+  uint32_t any = 0;
+  for (size_t lane = 0; lane < hn::Lanes(d); lane++) any |= lanes[lane];
+  for (; i < n; i++) {
+    out[i] = Storage<kDtype>::Widen(task[i]);
+    if constexpr (kMinus) out[i] = out[i] - Storage<kDtype>::Widen(minus[i]);
+    any |= (FloatBits(out[i]) & 0x7F800000u) + 0x00800000u;
+  }
+  return (any & 0x80000000u) == 0;
+}
+
+int32_t Difference(int32_t dtype, size_t n, const void* task, const void* minus, float* out) {
+  return VisitDtype(static_cast<Dtype>(dtype), [&]<Dtype kDtype>() {
+    return minus ? DifferencePiece<kDtype, true>(n, task, minus, out)
+                 : DifferencePiece<kDtype, false>(n, task, minus, out);
+  });
+}
+
 template <Dtype kDtype>
 void NarrowPiece(size_t n, const float* src, void* bytes) {
   using Raw = typename Storage<kDtype>::Raw;
@@ -87,6 +123,7 @@ void Narrow(int32_t dtype, size_t n, const float* src, void* out) {
 void FillTaskVector(TfBackend* table) {
   table->merge = Merge;
   table->widen = Widen;
+  table->difference = Difference;
   table->narrow = Narrow;
 }
 

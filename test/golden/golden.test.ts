@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { inspect } from '../../lib/report/inspect.js'
-import type { FamilyInspection } from '../../lib/report/inspection-types.js'
+import type { ExactTaskInspection, FamilyInspection } from '../../lib/report/inspection-types.js'
 import { verify } from '../../lib/report/verify.js'
 import { goldenRows } from './make-golden.js'
 
@@ -24,7 +24,7 @@ test('it passes verify: fingerprints have not changed their meaning', async (t) 
 
 test('it holds every kind, both index codes and all floating dtypes, and is small', async (t) => {
   const { tasks } = (await inspect(family, { tensors: true })) as FamilyInspection
-  const tensors = tasks.flatMap((task) => task.tensors!)
+  const tensors = (tasks as ExactTaskInspection[]).flatMap((task) => task.tensors!)
   t.deepEqual([...new Set(tensors.map((tensor) => tensor.kind))].sort(), [
     'alias',
     'delta',
@@ -39,4 +39,36 @@ test('it holds every kind, both index codes and all floating dtypes, and is smal
     .filter((entry) => entry.isFile())
     .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
   t.true(bytes < 30000, `${bytes} bytes`)
+})
+
+const lora = fileURLToPath(new URL('v1-lora', import.meta.url))
+
+test('the committed LoRA families still give the recorded tensors, and pass verify', async (t) => {
+  const expected = JSON.parse(readFileSync(join(lora, 'expected.json'), 'utf8'))
+  for (const name of ['family', 'referred']) {
+    t.deepEqual(await goldenRows(join(lora, name)), expected[name], name)
+    const { tasks } = await verify(join(lora, name))
+    t.deepEqual(
+      tasks.map(({ name, codec }) => [name, codec]),
+      [['own', 'lora'], ['turned', 'lora'], ...(name === 'family' ? [['full', 'exact']] : [])],
+    )
+  }
+})
+
+test('they hold every kind of layer, a base of either kind, and are small', async (t) => {
+  const copied = (await inspect(join(lora, 'family'))) as FamilyInspection
+  const referred = (await inspect(join(lora, 'referred'))) as FamilyInspection
+  t.true(copied.base.copiedBytes > 0)
+  t.is(referred.base.reference, '../family/base')
+  t.is(referred.merged, null)
+  const own = await inspect(join(lora, 'referred/tasks/own'))
+  t.like(own, {
+    kind: 'adapter',
+    rest: { length: 2 },
+    layers: { 0: { kind: 'conv2d' }, 1: { kind: 'embedding' }, 2: { kind: 'linear' } },
+  })
+  const bytes = readdirSync(lora, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
+  t.true(bytes < 40000, `${bytes} bytes`)
 })

@@ -1,18 +1,22 @@
 /**
- * Makes a golden family with the real fold: `npx tsx test/golden/make-golden.ts [FOLDER]`, by default `v1` beside this
- * file. Run once per format version; what a release has written is never written anew, because the point of a golden
- * family is that later releases still read it.
+ * Makes golden families with the real fold: `npx tsx test/golden/make-golden.ts [v1 | v1-lora]`, in a folder of that name
+ * beside this file. Run once per format version; what a release has written is never written anew, because the point of
+ * a golden family is that later releases still read it.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { FloatDtype } from '../../lib/binding/binding-types.js'
 import type { Dtype } from '../../lib/checkpoint/checkpoint-types.js'
 import { writeCheckpoint } from '../../lib/checkpoint/write-checkpoint.js'
 import { fold } from '../../lib/fold/fold.js'
 import { openFamily } from '../../lib/materialize/open-family.js'
-import { seededRandom } from '../helpers/random.js'
+import { type Random, seededRandom } from '../helpers/random.js'
+import type { TinyTensor } from '../helpers/tiny-checkpoint.js'
+import { type TinyLayer, writePeftAdapter } from '../helpers/write-adapter.js'
+import { writeModel } from '../helpers/write-model.js'
 
 /** Tensors of one task: name to dtype, shape and content hash. */
 export type GoldenRows = Record<string, { dtype: string; shape: number[]; sha256: string }>
@@ -118,6 +122,82 @@ async function makeGolden(folder: string): Promise<void> {
   }
 }
 
+/** Whole numbers, small enough that products and sums of them are exact in every dtype: the same bits on every machine. */
+function whole(random: Random, dtype: FloatDtype, shape: number[]): TinyTensor {
+  const elements = shape.reduce((product, extent) => product * extent, 1)
+  const values = Float64Array.from({ length: elements }, () => random.below(4) + 1)
+  return { dtype, shape, data: encode(dtype, values) }
+}
+
+function loraModel(seed: number): Record<string, TinyTensor> {
+  const random = seededRandom(seed)
+  return {
+    'conv.weight': whole(random, 'F16', [4, 2, 3, 3]),
+    'embed.weight': whole(random, 'F32', [9, 5]),
+    'head.weight': whole(random, 'F32', [2, 5]),
+    'layer.bias': whole(random, 'F32', [6]),
+    'layer.square.weight': whole(random, 'BF16', [5, 5]),
+    'layer.turned.weight': whole(random, 'BF16', [5, 6]),
+    'layer.weight': whole(random, 'BF16', [6, 5]),
+    positions: { dtype: 'I64', shape: [4], data: new Uint8Array(32).fill(seed) },
+  }
+}
+
+/** Factors of whole numbers, in a dtype of their own. */
+function loraLayer(random: Random, layer: Pick<TinyLayer, 'kind' | 'rows' | 'columns' | 'rank'>): TinyLayer {
+  const { kind, rows, columns, rank } = layer
+  const numbers = (count: number) => Array.from({ length: count }, () => random.below(3) - 1)
+  return { ...layer, a: numbers(rank * columns * (kind === 'conv2d' ? 9 : 1)), b: numbers(rows * rank) }
+}
+
+async function makeGoldenLora(folder: string): Promise<void> {
+  if (existsSync(folder)) throw new Error(`${folder} exists: golden families are never written anew`)
+  const work = mkdtempSync(join(tmpdir(), 'taskfold-golden-'))
+  try {
+    const files = { 'config.json': '{"architectures":["Golden"]}', 'tokenizer.json': '{}' }
+    const base = writeModel(join(work, 'base'), { tensors: loraModel(1), metadata: { format: 'pt' }, files })
+    const full = writeModel(join(work, 'full'), { tensors: loraModel(2), metadata: { format: 'pt' }, files })
+    const random = seededRandom(3)
+    // Conv, table, linear, a bias, a head with another shape; ranks by pattern.
+    writePeftAdapter(join(work, 'own'), {
+      layers: {
+        layer: loraLayer(random, { rows: 6, columns: 5, rank: 2 }),
+        embed: loraLayer(random, { kind: 'embedding', rows: 5, columns: 9, rank: 1 }),
+        conv: loraLayer(random, { kind: 'conv2d', rows: 4, columns: 2, rank: 2 }),
+      },
+      config: { r: 2, lora_alpha: 4, rank_pattern: { embed: 1 }, bias: 'all', modules_to_save: ['head'] },
+      rest: {
+        'base_model.model.head.weight': whole(random, 'F32', [3, 5]),
+        'base_model.model.layer.base_layer.bias': whole(random, 'F32', [6]),
+      },
+      files: { 'README.md': 'golden' },
+    })
+    // Conv1D and rsLoRA: α/√4 = 2.
+    writePeftAdapter(join(work, 'turned'), {
+      layers: {
+        'layer.square': loraLayer(random, { rows: 5, columns: 5, rank: 4 }),
+        'layer.turned': loraLayer(random, { rows: 6, columns: 5, rank: 4 }),
+      },
+      config: { r: 4, lora_alpha: 4, use_rslora: true, fan_in_fan_out: true },
+    })
+    mkdirSync(folder, { recursive: true })
+    const adapters = { own: join(work, 'own'), turned: join(work, 'turned') }
+    const family = join(folder, 'family')
+    await fold({ base, tasks: { ...adapters, full }, output: family, copyBase: true })
+    await fold({ base: join(family, 'base'), tasks: adapters, output: join(folder, 'referred') })
+    const rows = { family: await goldenRows(family), referred: await goldenRows(join(folder, 'referred')) }
+    writeFileSync(join(folder, 'expected.json'), `${JSON.stringify(rows, null, 2)}\n`)
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
+const MAKERS: Record<string, (folder: string) => Promise<void>> = {
+  v1: makeGolden,
+  'v1-lora': makeGoldenLora,
+}
+
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  await makeGolden(resolve(process.argv[2] ?? fileURLToPath(new URL('v1', import.meta.url))))
+  const name = process.argv[2] ?? 'v1'
+  await MAKERS[name]!(fileURLToPath(new URL(name, import.meta.url)))
 }

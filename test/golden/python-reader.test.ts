@@ -77,11 +77,38 @@ test('it reads the committed family of format 1 as taskfold does', async (t) => 
   }
 })
 
+test('it merges the committed LoRA tasks as taskfold does, bit for bit', async (t) => {
+  if (!hasPython(t)) return
+  for (const name of ['family', 'referred']) {
+    const root = fileURLToPath(new URL(`v1-lora/${name}`, import.meta.url))
+    const family = await openFamily(root)
+    for (const task of family.tasks) {
+      const { status, out, err } = python(root, task)
+      t.is(status, 0, err)
+      const found: Rows = {}
+      for await (const { name, dtype, shape, data } of family.tensors(task)) {
+        found[name] = { dtype, shape, sha256: sha256(data) }
+      }
+      t.deepEqual(sorted(Object.entries(JSON.parse(out) as Rows)), sorted(Object.entries(found)))
+    }
+  }
+})
+
+test('it finds a base that was moved, when it is told where', async (t) => {
+  if (!hasPython(t)) return
+  const root = fileURLToPath(new URL('v1-lora/referred', import.meta.url))
+  const base = fileURLToPath(new URL('v1-lora/family/base', import.meta.url))
+  const family = await openFamily(root)
+  const { folder } = await family.materialize('own', join(tempFolder(t), 'own'), { merged: true, base })
+  t.is(python(root, 'own', '--base', base, '--against', folder).status, 0)
+  t.is(python(root, 'turned', '--base', base, '--against', folder).status, 1)
+})
+
 test('the reader stays small, and needs numpy alone', (t) => {
   const imports = readFileSync(reader, 'utf8').match(/^import \w+/gm)
   t.deepEqual(
     imports,
-    ['argparse', 'hashlib', 'json', 'os', 'struct', 'sys', 'numpy'].map((name) => `import ${name}`),
+    ['argparse', 'hashlib', 'json', 'os', 're', 'struct', 'sys', 'numpy'].map((name) => `import ${name}`),
   )
   t.true(readdirSync(fileURLToPath(new URL('.', import.meta.url))).includes('v1'))
 })

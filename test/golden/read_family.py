@@ -6,12 +6,14 @@ both is unlikely. It trusts its input and is for checking the format, not for us
     read_family.py FAMILY TASK                    sha256 of every tensor as JSON
     read_family.py FAMILY TASK --npz OUT.npz      the tensors as unsigned integers of their item size
     read_family.py FAMILY TASK --against CKPT     compares with a .safetensors file or a folder; 1 when they differ
+    read_family.py FAMILY TASK --base CKPT …      a LoRA task whose base is elsewhere now
 """
 
 import argparse
 import hashlib
 import json
 import os
+import re
 import struct
 import sys
 
@@ -84,12 +86,8 @@ def apply_delta(base, tensor, stem, stored):
     return out
 
 
-def read_task(family, task):
-    """Gives {name: (dtype, shape, bytes)} of one task's model."""
-    with open(os.path.join(family, "family.json"), encoding="utf-8") as file:
-        manifest = json.load(file)
-    assert manifest["taskfold"]["format"] == 1
-    entry = next(entry for entry in manifest["tasks"] if entry["name"] == task)
+def read_delta(family, task, entry):
+    """Gives {name: (dtype, shape, bytes)} of a full fine-tune."""
     merged = read_checkpoint(os.path.join(family, "merged"))
     model, ties = {}, {}
     for part in entry["files"]:
@@ -122,14 +120,88 @@ def read_task(family, task):
     return model
 
 
+def decode_floats(data, dtype):
+    """Bytes of F32, F16 or BF16 as float64."""
+    if dtype == "BF16":
+        return (np.frombuffer(data, dtype="<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
+    return np.frombuffer(data, dtype={"F32": "<f4", "F16": "<f2"}[dtype]).astype(np.float64)
+
+
+def encode_floats(values, dtype):
+    """Rounds to nearest even."""
+    if dtype != "BF16":
+        return values.astype({"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
+    bits = values.astype("<f4").view("<u4").astype(np.uint64)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+
+
+def by_pattern(patterns, module, otherwise):
+    """PEFT takes the first key that is the end of a module's name, at a dot, or a pattern for one."""
+    for key, value in (patterns or {}).items():
+        if re.match(r"(.*\.)?(%s)$" % key, module):
+            return value
+    return otherwise
+
+
+def find_base(family, manifest):
+    """Folder or file of the base: in the family, or where the family says."""
+    if "files" in manifest["base"]:
+        return os.path.join(family, "base")
+    assert manifest["base"]["reference"].startswith(".."), "a base of the Hub must be given with --base"
+    return os.path.join(family, manifest["base"]["reference"])
+
+
+def read_lora(family, task, manifest, base):
+    """Gives {name: (dtype, shape, bytes)} of a LoRA task merged into its base."""
+    folder = os.path.join(family, "tasks", task)
+    with open(os.path.join(folder, "adapter_config.json"), encoding="utf-8") as file:
+        config = json.load(file)
+    assert config["peft_type"] == "LORA" and not config.get("use_dora")
+    model = read_checkpoint(base or find_base(family, manifest))
+    factors = {}
+    for name, tensor in read_safetensors(os.path.join(folder, "adapter_model.safetensors"))[0].items():
+        key = name[len("base_model.model.") :]
+        match = re.match(r"(.+)\.lora_(embedding_)?([AB])(\.weight)?$", key)
+        if match:
+            factors.setdefault(match[1], {})[match[3]] = (tensor, match[2] is not None)
+        else:
+            model[key.replace(".modules_to_save", "").replace(".base_layer", "")] = tensor
+    for module, sides in factors.items():
+        (a, embedding), (b, _) = sides["A"], sides["B"]
+        rank = a[1][0]
+        assert rank == by_pattern(config.get("rank_pattern"), module, config["r"])
+        alpha = by_pattern(config.get("alpha_pattern"), module, config["lora_alpha"])
+        scale = alpha / (np.sqrt(rank) if config.get("use_rslora") else rank)
+        left, right = decode_floats(b[2], b[0]).reshape(-1, rank), decode_floats(a[2], a[0]).reshape(rank, -1)
+        change = scale * (left @ right)
+        dtype, shape, data = model[module + ".weight"]
+        turned = embedding or (config.get("fan_in_fan_out") and tuple(shape) == change.shape[::-1])
+        weight = decode_floats(data, dtype).reshape(shape[0], -1) + (change.T if turned else change)
+        model[module + ".weight"] = (dtype, shape, encode_floats(weight, dtype))
+    return model
+
+
+def read_task(family, task, base=None):
+    """Gives {name: (dtype, shape, bytes)} of one task's model."""
+    with open(os.path.join(family, "family.json"), encoding="utf-8") as file:
+        manifest = json.load(file)
+    assert manifest["taskfold"]["format"] == 1
+    entry = next(entry for entry in manifest["tasks"] if entry["name"] == task)
+    if entry["codec"] == "lora":
+        return read_lora(family, task, manifest, base)
+    assert entry["codec"] == "exact"
+    return read_delta(family, task, entry)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("family")
     parser.add_argument("task")
     parser.add_argument("--npz")
     parser.add_argument("--against")
+    parser.add_argument("--base")
     arguments = parser.parse_args()
-    model = read_task(arguments.family, arguments.task)
+    model = read_task(arguments.family, arguments.task, arguments.base)
     if arguments.npz:
         np.savez(arguments.npz, **{name: as_items(data, dtype) for name, (dtype, _, data) in model.items()})
     elif arguments.against:

@@ -10,16 +10,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { type FoldOptions, fold } from '../../lib/index.js'
 import { seededRandom } from '../helpers/random.js'
+import { FOLD_CHILD, runFoldChild } from '../helpers/run-fold-child.js'
 import { tempFolder } from '../helpers/temp-folder.js'
 import type { TinyTensor } from '../helpers/tiny-checkpoint.js'
 import { treeDigest } from '../helpers/tree-digest.js'
 import { writeModel } from '../helpers/write-model.js'
 
-const child = join(dirname(fileURLToPath(import.meta.url)), '..', 'helpers', 'fold-child.ts')
 /** More than two merge batches of 256. */
 const TENSORS = 600
 /** Plan, three merge batches, thresholds, copies, two shards, three emit batches and a file for each of two tasks. */
@@ -50,28 +49,6 @@ function family(t: ExecutionContext): FoldOptions & { folder: string } {
   return { folder, base, tasks, output: join(folder, 'family'), density: 0.05 }
 }
 
-interface Outcome {
-  killed: boolean
-  resumed: { batchesSkipped: number; batchesTotal: number } | null
-}
-
-function run(options: FoldOptions, killAt: number | ''): Promise<Outcome> {
-  const args = ['--import=tsx', child, JSON.stringify(options), String(killAt)]
-  return new Promise((resolve, reject) => {
-    const process = spawn(globalThis.process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    let text = ''
-    process.stdout.on('data', (chunk: Buffer) => {
-      text += chunk.toString()
-    })
-    process.on('error', reject)
-    process.on('close', (code, signal) => {
-      if (signal === 'SIGKILL') resolve({ killed: true, resumed: null })
-      else if (code === 0) resolve({ killed: false, resumed: JSON.parse(text) })
-      else reject(new Error(`the child ended with ${code ?? signal}`))
-    })
-  })
-}
-
 /** What a killed fold leaves: everything under one name beside the output, and its lock. */
 function partial({ output }: FoldOptions): string[] {
   return readdirSync(dirname(output)).filter((name) => name.startsWith('family'))
@@ -85,7 +62,7 @@ for (const scope of ['global', 'tensor'] as const) {
     const wanted = treeDigest(expected)
     const steps = scope === 'global' ? [1, -4, 5, -6, -11, RECORDS] : [300, -601, 900]
     for (const step of steps) {
-      const { killed } = await run(options, step)
+      const { killed } = await runFoldChild(options, step)
       t.true(killed, `step ${step}`)
       t.false(existsSync(options.output), `nothing under the final name after step ${step}`)
       const { resumed } = await fold(options)
@@ -101,7 +78,7 @@ test('what is finished is not done again', async (t) => {
   const options = family(t)
   const skipped = []
   for (const step of [2, 3, 5, 10, RECORDS]) {
-    await run(options, step)
+    await runFoldChild(options, step)
     skipped.push((await fold(options)).resumed!.batchesSkipped)
     rmSync(options.output, { recursive: true })
   }
@@ -115,7 +92,11 @@ test('killed again and again, it still arrives', async (t) => {
   await fold({ ...options, output: expected })
   let runs = 0
   // Every run gets a few records further.
-  for (let outcome = await run(options, 4); outcome.killed; outcome = await run(options, 4)) {
+  for (
+    let outcome = await runFoldChild(options, 4);
+    outcome.killed;
+    outcome = await runFoldChild(options, 4)
+  ) {
     runs += 1
     if (runs > RECORDS) return t.fail('no progress')
   }
@@ -124,7 +105,7 @@ test('killed again and again, it still arrives', async (t) => {
 
 test('other options or other inputs start afresh', async (t) => {
   const options = family(t)
-  await run(options, 8)
+  await runFoldChild(options, 8)
   const changed = { ...options, density: 0.2 }
   const expected = join(options.folder, 'undisturbed')
   await fold({ ...changed, output: expected })
@@ -132,7 +113,7 @@ test('other options or other inputs start afresh', async (t) => {
   t.deepEqual(treeDigest(options.output), treeDigest(expected))
   rmSync(options.output, { recursive: true })
 
-  await run(options, 8)
+  await runFoldChild(options, 8)
   const file = join(options.folder, 'one', 'model.safetensors')
   utimesSync(file, new Date(0), new Date(0))
   t.is((await fold(options)).resumed, null)
@@ -142,7 +123,7 @@ test('threads may change between the runs', async (t) => {
   const options = family(t)
   const expected = join(options.folder, 'undisturbed')
   await fold({ ...options, output: expected })
-  await run({ ...options, threads: 1 }, 3)
+  await runFoldChild({ ...options, threads: 1 }, 3)
   t.true((await fold({ ...options, threads: 3 })).resumed!.batchesSkipped > 0)
   t.deepEqual(treeDigest(options.output), treeDigest(expected))
 })
@@ -158,7 +139,7 @@ test('a partial folder that lost bytes (a power cut) is not built upon', async (
     [9, '.taskfold-journal', (path) => truncateSync(path, statSync(path).size - 3)],
   ]
   for (const [step, name, change] of harm) {
-    await run(options, step)
+    await runFoldChild(options, step)
     change(join(`${options.output}.partial`, name))
     await fold(options)
     t.deepEqual(treeDigest(options.output), treeDigest(expected), name)
@@ -171,7 +152,7 @@ test('killed at random moments', async (t) => {
   const expected = join(options.folder, 'undisturbed')
   await fold({ ...options, output: expected })
   for (const delay of [350, 500, 650]) {
-    const args = ['--import=tsx', child, JSON.stringify(options)]
+    const args = ['--import=tsx', FOLD_CHILD, JSON.stringify(options)]
     const process = spawn(globalThis.process.execPath, args, { stdio: 'ignore' })
     const ended = new Promise((resolve) => process.on('close', resolve))
     setTimeout(() => process.kill('SIGKILL'), delay)

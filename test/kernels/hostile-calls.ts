@@ -89,6 +89,17 @@ export function hostileCalls(regions: ReturnType<typeof regionMaker>): Record<st
     indexBytes: new Uint8Array(2),
     value: new Uint8Array(2),
   })
+  const floats = (n: number) => ({ region: new Uint8Array(4 * n), dtype: 'F32' })
+  const product = () => ({ b: floats(6), a: floats(8), rank: 2, scale: 1, transposed: false })
+  const productFields = (at: string): Record<string, Allowed> => ({
+    [`${at}.products.0`]: [],
+    [`${at}.products.0.b`]: [],
+    [`${at}.products.0.b.region`]: [],
+    [`${at}.products.0.a`]: [],
+    [`${at}.products.0.a.dtype`]: [],
+    [`${at}.products.0.rank`]: [],
+    [`${at}.products.0.scale`]: ANY_NUMBER,
+  })
   const tensor: Record<string, Allowed> = {
     tensors: ['empty list'],
     'tensors.0': [],
@@ -217,6 +228,75 @@ export function hostileCalls(regions: ReturnType<typeof regionMaker>): Record<st
       'selectEntries',
       () => ({ elements: N, dtype: 'BF16', task: operand(), merged: null, k: 3 }),
       { elements: [], dtype: [], task: [], 'task.region': [], merged: OPTIONAL, k: [] },
+    ),
+    truncateProducts: call(
+      'truncateProducts',
+      () => ({
+        layers: [
+          {
+            ...{ name: 'w', rows: 3, columns: 4, products: [product()] },
+            ...{ keep: 1, outB: floats(3), outA: floats(4) },
+          },
+        ],
+        split: 'sqrt',
+      }),
+      {
+        layers: ['empty list'],
+        'layers.0': [],
+        'layers.0.name': ANY_TEXT,
+        'layers.0.rows': [],
+        'layers.0.columns': [],
+        'layers.0.products': [],
+        ...productFields('layers.0'),
+        'layers.0.keep': [],
+        'layers.0.outB': [],
+        'layers.0.outA': [],
+        'layers.0.outA.region': [],
+        split: [],
+      },
+    ),
+    addProducts: call(
+      'addProducts',
+      () => ({
+        tensors: [
+          { name: 'w', rows: 3, columns: 4, base: floats(12), products: [product()], out: floats(12) },
+        ],
+      }),
+      {
+        tensors: ['empty list'],
+        'tensors.0': [],
+        'tensors.0.name': ANY_TEXT,
+        'tensors.0.rows': [],
+        'tensors.0.columns': [],
+        'tensors.0.base': [],
+        'tensors.0.products': ['empty list'],
+        ...productFields('tensors.0'),
+        'tensors.0.products.0.transposed': ['yes'],
+        'tensors.0.out': [],
+      },
+    ),
+    randomizedSvd: call(
+      'randomizedSvd',
+      () => ({
+        ...{ name: 'w', rows: 3, columns: 4, matrix: floats(12), minus: floats(12), rank: 2, energy: 0.9 },
+        ...{ oversample: 1, powerIters: 1, seed: 7, split: 'none', outB: floats(6), outA: floats(8) },
+      }),
+      {
+        name: ANY_TEXT,
+        rows: [],
+        columns: [],
+        matrix: [],
+        'matrix.region': [],
+        minus: OPTIONAL,
+        rank: [],
+        energy: [...OPTIONAL, 'fraction'],
+        oversample: [],
+        powerIters: [],
+        seed: [],
+        split: [],
+        outB: [],
+        outA: [],
+      },
     ),
     scatterEntries: call(
       'scatterEntries',

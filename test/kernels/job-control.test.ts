@@ -34,6 +34,8 @@ function smallJobs(regions: RegionMaker): Record<string, (control: JobControl) =
   const plain = { name: 'w', elements: n, dtype: 'BF16' as const, merged: bytes }
   const threshold = { key: KEEP_NOTHING, ties: 0 }
   const out = regions.file().file
+  const floats = (length: number) => ({ region: new Uint8Array(4 * length), dtype: 'F32' as const })
+  const product = { b: floats(800), a: floats(400), rank: 4, scale: 1 }
   return {
     mergeTensors: (control) => native.mergeTensors({ tensors: [merge], lambda: 1 }, control),
     sampleResiduals: (control) => native.sampleResiduals({ tensors: [merge], lambda: 1, selection }, control),
@@ -51,6 +53,44 @@ function smallJobs(regions: RegionMaker): Record<string, (control: JobControl) =
     convertRegion: (control) =>
       native.convertRegion(
         { elements: n, from: task, to: { region: new Uint8Array(4 * n), dtype: 'F32' } },
+        control,
+      ),
+    truncateProducts: (control) =>
+      native.truncateProducts(
+        {
+          layers: [
+            { name: 'w', rows: 200, columns: 100, products: [product], keep: null, outB: null, outA: null },
+          ],
+          split: 'sqrt',
+        },
+        control,
+      ),
+    addProducts: (control) =>
+      native.addProducts(
+        {
+          tensors: [
+            {
+              ...{ name: 'w', rows: 200, columns: 100, base: floats(20_000), out: floats(20_000) },
+              products: [{ ...product, transposed: false }],
+            },
+          ],
+        },
+        control,
+      ),
+    randomizedSvd: (control) =>
+      native.randomizedSvd(
+        {
+          ...{
+            name: 'w',
+            rows: 200,
+            columns: 100,
+            matrix: floats(20_000),
+            minus: null,
+            rank: 3,
+            energy: null,
+          },
+          ...{ oversample: 2, powerIters: 1, seed: 0, split: 'sqrt', outB: floats(600), outA: floats(300) },
+        },
         control,
       ),
     selectEntries: (control) =>

@@ -53,6 +53,32 @@ void CheckConversions(const TfBackend& backend, Random& random) {
 }
 
 template <Dtype kDtype>
+void CheckDifference(const TfBackend& backend, Random& random) {
+  for (const size_t n : kLengths) {
+    auto task = RandomItems<kDtype>(n, random), minus = RandomItems<kDtype>(n, random);
+    const bool has_minus = random.Below(4) != 0;
+    if (random.Below(2)) {  // finite numbers only
+      for (auto& item : task) item = Storage<kDtype>::Round(static_cast<float>(random.Below(1000)) / 512.0f);
+      for (auto& item : minus) item = Storage<kDtype>::Round(static_cast<float>(random.Below(1000)) / 512.0f);
+    }
+    std::vector<float> out(n);
+    const int32_t finite = backend.difference(static_cast<int32_t>(kDtype), n, task.data(),
+                                              has_minus ? minus.data() : nullptr, out.data());
+    bool expected_finite = true;
+    for (size_t i = 0; i < n; i++) {
+      float expected = Storage<kDtype>::Widen(task[i]);
+      if (has_minus) expected = expected - Storage<kDtype>::Widen(minus[i]);
+      expected_finite &= std::isfinite(expected);
+      CHECK(FloatBits(out[i]) == FloatBits(expected) || (std::isnan(out[i]) && std::isnan(expected)),
+            "%s difference %s [%zu of %zu]: %08x, expected %08x", backend.name, DtypeName(kDtype), i, n,
+            FloatBits(out[i]), FloatBits(expected));
+    }
+    CHECK((finite != 0) == expected_finite, "%s difference %s of %zu: finite %d", backend.name,
+          DtypeName(kDtype), n, finite);
+  }
+}
+
+template <Dtype kDtype>
 void CheckMerge(const TfBackend& backend, Random& random) {
   using Raw = typename Storage<kDtype>::Raw;
   for (const size_t n : kLengths) {
@@ -142,6 +168,7 @@ void CheckDtype(const TfBackend& backend) {
   for (unsigned seed = 1; seed <= 6; seed++) {
     Random random(seed);
     CheckConversions<kDtype>(backend, random);
+    CheckDifference<kDtype>(backend, random);
     CheckMerge<kDtype>(backend, random);
     CheckSelect<kDtype>(backend, random);
   }

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import type { FloatDtype } from '../../lib/binding/binding-types.js'
 import { fold } from '../../lib/fold/fold.js'
 import { openFamily } from '../../lib/materialize/open-family.js'
-import type { DeltaHeader, Manifest } from '../../lib/pack/pack-format.js'
+import type { Manifest } from '../../lib/pack/manifest-types.js'
+import type { DeltaHeader } from '../../lib/pack/pack-format.js'
 import {
   type FamilyModel,
   type FamilyTensor,
@@ -170,7 +171,7 @@ function checkMerged(folder: string, base: FamilyModel, wanted: Map<string, Fami
 function checkFingerprints(folder: string): string[] {
   const manifest = JSON.parse(readFileSync(join(folder, 'family.json'), 'utf8')) as Manifest
   const problems: string[] = []
-  for (const { path, bytes, fingerprint } of [manifest.merged, ...manifest.tasks].flatMap(
+  for (const { path, bytes, fingerprint } of [manifest.merged!, ...manifest.tasks].flatMap(
     ({ files }) => files,
   )) {
     const content = readFileSync(join(folder, path))
@@ -178,7 +179,7 @@ function checkFingerprints(folder: string): string[] {
       problems.push(`family.json: ${path} has ${content.length} bytes, not ${bytes}`)
     if (fingerprintReference(content) !== fingerprint) problems.push(`family.json: fingerprint of ${path}`)
   }
-  const recorded = new Map(Object.entries(manifest.merged.tensors))
+  const recorded = new Map(Object.entries(manifest.merged!.tensors))
   for (const [name, { data }] of readPlainCheckpoint(join(folder, 'merged')).tensors) {
     if (recorded.get(name) !== fingerprintReference(data))
       problems.push(`family.json: fingerprint of merged ${name}`)

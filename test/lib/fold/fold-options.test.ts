@@ -27,11 +27,22 @@ test('fills in the defaults and rounds λ to f32', (t) => {
     rows: 'whole',
     nonFinite: 'error',
     index: 'auto',
+    rankRule: null,
+    maxRank: undefined,
+    copyBase: false,
     threads: undefined,
     force: false,
     cacheDir: undefined,
   })
   t.is(checkFoldOptions({ ...good, dtype: 'bf16' }).dtype, 'BF16')
+})
+
+test('takes one way to choose ranks, and a cap', (t) => {
+  t.like(checkFoldOptions({ ...good, energy: 0.9, maxRank: 8, copyBase: true }), {
+    rankRule: { kind: 'energy', share: 0.9 },
+    maxRank: 8,
+    copyBase: true,
+  })
 })
 
 test('takes tasks as a record too', (t) => {
@@ -72,6 +83,12 @@ const bad: [string, object][] = [
   ['task name twice', { tasks: [good, good].map(() => ({ name: 'a', path: 'p' })) }],
   ['task names that differ in case', { tasks: ['a', 'A'].map((name) => ({ name, path: 'p' })) }],
   ['cacheDir', { cacheDir: '' }],
+  ['rank 0', { rank: 0 }],
+  ['two rules for ranks', { rank: 4, energy: 0.9 }],
+  ['energy above 1', { energy: 1.5 }],
+  ['maxRank without a rule', { maxRank: 4 }],
+  ['maxRank 0', { energy: 0.9, maxRank: 0 }],
+  ['copyBase', { copyBase: 'yes' }],
 ]
 
 for (const [what, change] of bad) {

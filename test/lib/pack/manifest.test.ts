@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
 import { TaskfoldError } from '../../../lib/errors/taskfold-error.js'
 import { readManifest, writeManifest } from '../../../lib/pack/manifest.js'
-import type { Manifest } from '../../../lib/pack/pack-format.js'
+import type { Manifest, ManifestRankRule } from '../../../lib/pack/manifest-types.js'
 import { tempFolder } from '../../helpers/temp-folder.js'
 
 const print = (digit: string) => digit.repeat(32)
@@ -58,10 +58,61 @@ test('what is written is read back, in bytes that depend on the content alone', 
   const read = await readManifest(folder)
   t.deepEqual(JSON.parse(JSON.stringify(read)), JSON.parse(JSON.stringify(manifest())))
   const shuffled = manifest()
-  shuffled.merged.tensors = Object.fromEntries(Object.entries(shuffled.merged.tensors).reverse())
+  shuffled.merged!.tensors = Object.fromEntries(Object.entries(shuffled.merged!.tensors).reverse())
   await writeManifest(folder, shuffled)
   t.is(readFileSync(`${folder}/family.json`, 'utf8'), first)
   t.deepEqual(readdirSync(folder), ['family.json'])
+})
+
+/** A family of LoRA tasks alone. */
+function loraManifest(): Manifest {
+  const { taskfold } = manifest()
+  const file = (name: string, bytes: number) => {
+    return { path: `tasks/one/${name}`, bytes, fingerprint: print('d') }
+  }
+  return {
+    taskfold,
+    method: { lora: { rule: { kind: 'energy', share: 0.9 }, maxRank: 8 } },
+    base: { name: 'base', bytes: 10, fingerprint: print('a'), reference: '../base' },
+    tasks: [
+      {
+        name: 'one',
+        source: { name: 'adapter', bytes: 20 },
+        codec: 'lora',
+        rank: 4,
+        layers: [
+          { module: 'a.q', rank: 4, originalRank: 16, retainedEnergy: 0.9375, relativeError: 0.25 },
+          { module: 'b.q', rank: 1, originalRank: 16, retainedEnergy: 1, relativeError: 0 },
+        ],
+        bytes: 9,
+        originalBytes: 20,
+        files: [file('adapter_config.json', 2), file('adapter_model.safetensors', 7)],
+      },
+    ],
+  }
+}
+
+test('a manifest of LoRA tasks has no θ*, and comes back as it was', async (t) => {
+  const folder = tempFolder(t)
+  await writeManifest(folder, loraManifest())
+  t.deepEqual(await readManifest(folder), loraManifest())
+  t.false(readFileSync(`${folder}/family.json`, 'utf8').includes('merged'))
+})
+
+test('every rule for ranks is kept', async (t) => {
+  const folder = tempFolder(t)
+  const rules: ManifestRankRule[] = [
+    { kind: 'rank', rank: 8 },
+    { kind: 'sv-ratio', ratio: 2.5 },
+    { kind: 'sv-fro', share: 0.9 },
+    { kind: 'sv-cumulative', share: 0.9 },
+    { kind: 'budget', parameters: 1000 },
+    { kind: 'budget-bytes', bytes: 4000 },
+  ]
+  for (const rule of [...rules, null]) {
+    await writeManifest(folder, { ...loraManifest(), method: { lora: { rule } } })
+    t.deepEqual((await readManifest(folder)).method, { lora: { rule } })
+  }
 })
 
 test('a manifest that contradicts the format is not written', async (t) => {
@@ -76,9 +127,9 @@ test('a manifest that contradicts the format is not written', async (t) => {
 test('maps of names have no prototype to inherit from', async (t) => {
   const folder = tempFolder(t)
   const named = manifest()
-  named.merged.tensors = Object.fromEntries([['__proto__', print('5')]])
+  named.merged!.tensors = Object.fromEntries([['__proto__', print('5')]])
   await writeManifest(folder, named)
-  const { tensors } = (await readManifest(folder)).merged
+  const { tensors } = (await readManifest(folder)).merged!
   t.deepEqual(Object.entries(tensors), [['__proto__', print('5')]])
   t.false('constructor' in tensors)
 })

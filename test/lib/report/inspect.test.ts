@@ -5,7 +5,11 @@ import { TaskfoldError } from '../../../lib/errors/taskfold-error.js'
 import { formatBytes } from '../../../lib/report/format-bytes.js'
 import { formatInspection } from '../../../lib/report/format-inspection.js'
 import { inspect } from '../../../lib/report/inspect.js'
-import type { CheckpointInspection, FamilyInspection } from '../../../lib/report/inspection-types.js'
+import type {
+  CheckpointInspection,
+  ExactTaskInspection,
+  FamilyInspection,
+} from '../../../lib/report/inspection-types.js'
 import { naivePack } from '../../helpers/naive-pack.js'
 import { sampleFamily } from '../../helpers/sample-family.js'
 import { tempFolder } from '../../helpers/temp-folder.js'
@@ -19,8 +23,8 @@ test('a family: bytes add up, kinds and codes are counted', async (t) => {
       .filter((entry) => entry.isFile())
       .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
   t.is(result.totals.familyBytes, onDisk(root))
-  t.is(result.merged.bytes, onDisk(join(root, 'merged')))
-  const [one, two] = result.tasks
+  t.is(result.merged!.bytes, onDisk(join(root, 'merged')))
+  const [one, two] = result.tasks as ExactTaskInspection[]
   t.is(one!.bytes, onDisk(join(root, 'tasks/one')))
   t.is(
     Object.values(one!.stored).reduce((sum, bytes) => sum + bytes, 0),
@@ -38,7 +42,8 @@ test('a family: bytes add up, kinds and codes are counted', async (t) => {
     ['rows', 96, 56, 2, 'u16'],
   )
   t.deepEqual(JSON.parse(JSON.stringify(result)), result)
-  t.is(((await inspect(root)) as FamilyInspection).tasks[0]!.tensors, undefined)
+  const [unlisted] = ((await inspect(root)) as FamilyInspection).tasks as ExactTaskInspection[]
+  t.is(unlisted!.tensors, undefined)
 })
 
 test('a checkpoint: tensors, dtypes, shards, metadata', async (t) => {

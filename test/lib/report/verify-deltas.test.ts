@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import test from 'ava'
-import type { TaskfoldError } from '../../../lib/errors/taskfold-error.js'
 import { NativeFiles } from '../../../lib/binding/native-files.js'
+import type { TaskfoldError } from '../../../lib/errors/taskfold-error.js'
 import { openPack } from '../../../lib/pack/open-pack.js'
 import { checkTaskArrays, decodeDeltas } from '../../../lib/report/verify-deltas.js'
 import { naivePack } from '../../helpers/naive-pack.js'
@@ -32,7 +32,7 @@ for (const task of ['one', 'two']) {
       }
       const run = { files, problems, add }
       const deltas = await checkTaskArrays(opened, run)
-      await decodeDeltas(pack, opened, deltas, run, SCRATCH)
+      await decodeDeltas(opened, deltas, run, SCRATCH)
       files.close()
       t.deepEqual(
         problems.map((problem) => [problem.code, problem.tensor, problem.task]),
