@@ -42,6 +42,8 @@ function missingPackages() {
   const finder = compiler || 'c++'
   if (!compiles(finder, 'hwy/highway.h')) missing.push(mac ? 'highway' : 'libhwy-dev')
   if (!compiles(finder, 'xxhash.h')) missing.push(mac ? 'xxhash' : 'libxxhash-dev')
+  // macOS has its own BLAS and LAPACK.
+  if (!mac && !compiles(finder, 'openblas_config.h')) missing.push('libopenblas-dev')
   return missing
 }
 
@@ -59,7 +61,7 @@ function main() {
     say(
       'to build it here: npm install cmake-js node-addon-api node-api-headers (needs cmake >= 3.22 and a C++20',
     )
-    say('compiler with the headers of highway and xxhash), then npm rebuild taskfold')
+    say('compiler, OpenBLAS, and the headers of highway and xxhash), then npm rebuild taskfold')
     return 1
   }
   if (require('./gyp-cmake.cjs')('build/cmake') !== 0) {
