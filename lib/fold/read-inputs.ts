@@ -8,6 +8,7 @@ import type { LoraAdapter } from '../lora/adapter-types.js'
 import { isAdapterFolder } from '../lora/is-adapter-folder.js'
 import { parseKohyaKey } from '../lora/kohya-keys.js'
 import { openAdapter } from '../lora/open-adapter.js'
+import { parsePeftKey } from '../lora/peft-keys.js'
 import type { FoldSettings } from './fold-options.js'
 import type { FoldInputs } from './plan-types.js'
 import { ofTask } from './problems.js'
@@ -69,7 +70,8 @@ export async function readInputs(
 /** A file of factors alone would be folded as a model that has nothing in common with the base. */
 function refuseFactors(checkpoint: Checkpoint): Checkpoint {
   const names = [...checkpoint.tensors.keys()]
-  const isFactor = (name: string) => ['factor', 'alpha'].includes(parseKohyaKey(name).what)
+  const isFactor = (name: string) =>
+    [parsePeftKey(name).what, parseKohyaKey(name).what].some((what) => what === 'factor' || what === 'alpha')
   if (names.length === 0 || !names.every(isFactor)) return checkpoint
   throw new TaskfoldError(
     'ADAPTER_UNSUPPORTED',
