@@ -1,7 +1,7 @@
 // npm run bench:lora [-- --layers 32 --rounds 3 --python /path/to/venv/bin/python --skip-full-svd]
 // LoRA resize and extract against what a user would otherwise run, on the same data, in turn. Without a Python that has
 // torch and safetensors only our own times are measured. Build first.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import os from 'node:os'
 import path from 'node:path'
@@ -63,6 +63,18 @@ async function timed(alternatives) {
 const bytesOf = (array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 const f32 = (array) => ({ region: bytesOf(array), dtype: 'F32' })
 
+/** Relative error of our factors, computed by the peer as for its own. */
+async function errorOf(job, b, a, { rows: out, columns, rank }) {
+  const folder = path.join(work, 'ours')
+  const tensors = [
+    { name: 'b', dtype: 'F32', shape: [out, rank], data: bytesOf(b) },
+    { name: 'a', dtype: 'F32', shape: [rank, columns], data: bytesOf(a) },
+  ]
+  await writeCheckpoint(folder, tensors, { force: true })
+  const { error } = await peer.ask({ run: 'error', ...job, factors: path.join(folder, 'model.safetensors') })
+  return error
+}
+
 async function benchLayer({ rows: out, columns, rank, keep }) {
   const { b, a } = decayingFactors(out, columns, rank)
   const folder = path.join(work, `factors-${out}-${columns}`)
@@ -96,19 +108,8 @@ async function benchLayer({ rows: out, columns, rank, keep }) {
     const slow = await peft()
     if (slow.missing === undefined) found['peft add_weighted_adapter svd'] = slow
   }
-  if (peer !== null) {
-    const mine = path.join(work, 'ours')
-    await writeCheckpoint(
-      mine,
-      [
-        { name: 'b', dtype: 'F32', shape: [out, keep], data: bytesOf(newB) },
-        { name: 'a', dtype: 'F32', shape: [keep, columns], data: bytesOf(newA) },
-      ],
-      { force: true },
-    )
-    const factors = path.join(mine, 'model.safetensors')
-    found.taskfold.error = (await peer.ask({ run: 'error', file, factors })).error
-  }
+  if (peer !== null)
+    found.taskfold.error = await errorOf({ file }, newB, newA, { rows: out, columns, rank: keep })
   for (const [name, { ms, error }] of Object.entries(found)) row(what, name, ms, error)
 }
 
@@ -142,19 +143,7 @@ async function benchExtract({ rows: out, columns, rank, oversample, powerIters }
       peer.ask({ run: 'torch svd_lowrank', ...files, rank, oversample, niter: powerIters })
   }
   const found = await timed(alternatives)
-  if (peer !== null) {
-    const mine = path.join(work, 'ours')
-    await writeCheckpoint(
-      mine,
-      [
-        { name: 'b', dtype: 'F32', shape: [out, rank], data: bytesOf(newB) },
-        { name: 'a', dtype: 'F32', shape: [rank, columns], data: bytesOf(newA) },
-      ],
-      { force: true },
-    )
-    const factors = path.join(mine, 'model.safetensors')
-    found.taskfold.error = (await peer.ask({ run: 'error', ...files, factors })).error
-  }
+  if (peer !== null) found.taskfold.error = await errorOf(files, newB, newA, { rows: out, columns, rank })
   const what = `extract ${out}×${columns} bf16 difference, rank ${rank} + ${oversample}, ${powerIters} power iterations`
   for (const [name, { ms, error }] of Object.entries(found)) row(what, name, ms, error)
 }
@@ -182,7 +171,6 @@ async function benchAdapter(layers, rank, keep) {
   await writeCheckpoint(folder, tensors)
   const adapter = path.join(work, 'adapter')
   mkdirSync(adapter)
-  const { renameSync } = await import('node:fs')
   renameSync(path.join(folder, 'model.safetensors'), path.join(adapter, 'adapter_model.safetensors'))
   const config = { peft_type: 'LORA', r: rank, lora_alpha: 2 * rank, target_modules: Object.keys(shapes) }
   writeFileSync(path.join(adapter, 'adapter_config.json'), JSON.stringify(config))

@@ -1,12 +1,13 @@
 import { stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { quoteName } from '../errors/quote-name.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import type { Checkpoint, CheckpointFile, TensorInfo } from './checkpoint-types.js'
 import { findWeights } from './find-weights.js'
-import { parseHubRepo, resolveHubCache } from './hub-cache.js'
+import { parseHubRepo } from './hub-cache.js'
+import { locateSource } from './locate-source.js'
 import { readModelConfig } from './model-config.js'
 import { listModelFiles } from './model-files.js'
 import { sortNames } from './names.js'
@@ -42,30 +43,13 @@ export async function readCheckpoint(
     })
   }
   throwIfAborted(options.signal)
-  const path = await locate(source, options.cacheDir)
+  const path = await locateSource(source, options.cacheDir, 'Give a .safetensors file, a folder')
   const stats = await stat(path).catch((error) => {
     throw toTaskfoldError(error, { file: path, action: 'open' })
   })
   return stats.isDirectory()
     ? readFolder(source, path, options.signal)
     : readFile(source, path, options.signal)
-}
-
-async function locate(source: string, cacheDir: string | undefined): Promise<string> {
-  const path = resolve(source)
-  try {
-    await stat(path)
-    return path
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw toTaskfoldError(error, { file: path, action: 'open' })
-    if (parseHubRepo(source)) return resolve(await resolveHubCache(source, { cacheDir }))
-    throw new TaskfoldError('NOT_FOUND', `${source} does not exist`, {
-      file: path,
-      cause: error,
-      hint: 'Give a .safetensors file, a folder, or org/name[@revision] of the Hugging Face cache.',
-    })
-  }
 }
 
 async function readFile(source: string, path: string, signal: AbortSignal | undefined): Promise<Checkpoint> {

@@ -1,10 +1,11 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import type { LoraExtractOptions } from '../lora/extract-options.js'
 import { loraExtract } from '../lora/lora-extract.js'
 import type { CliContext } from './cli-context.js'
+import { addOutputOptions, dtypeOption } from './common-options.js'
 import { extractText } from './lora-text.js'
 import type { OutputOptions } from './output.js'
-import { collect, parseCount, parseShare, parseThreads, parseWhole } from './parse-values.js'
+import { collect, parseCount, parseShare, parseWhole } from './parse-values.js'
 
 const EXAMPLES = `
 Examples:
@@ -25,7 +26,7 @@ type ExtractFlags = OutputOptions & Omit<LoraExtractOptions, 'base' | 'finetuned
  * @returns the command, for the group
  */
 export function loraExtractCommand(context: CliContext): Command {
-  return new Command('extract')
+  const command = new Command('extract')
     .description('make a PEFT adapter of a full fine-tune')
     .argument('<base>', 'the model that it was fine-tuned from')
     .argument('<finetuned>', 'the fine-tune')
@@ -46,16 +47,8 @@ export function loraExtractCommand(context: CliContext): Command {
     .option('--oversample <p>', 'extra columns of the sketch', parseWhole, 8)
     .option('--power-iters <n>', 'power iterations', parseWhole, 2)
     .option('--seed <n>', 'seed of the sketch', parseWhole, 0)
-    .addOption(
-      new Option('--dtype <dtype>', "dtype of the factors; keep: the fine-tune's")
-        .choices(['keep', 'f32', 'f16', 'bf16'])
-        .default('keep'),
-    )
-    .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
-    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
-    .option('--force', 'replace an existing adapter')
-    .option('--json', 'print one JSON document, singular values included')
-    .option('--quiet', 'print nothing but errors')
+    .addOption(dtypeOption("the fine-tune's"))
+  return addOutputOptions(command, 'adapter')
     .addHelpText('after', EXAMPLES)
     .action((base: string, finetuned: string, flags: ExtractFlags) =>
       context.run(flags, async (output, signal) => {

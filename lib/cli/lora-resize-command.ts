@@ -1,9 +1,9 @@
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { type AdapterDtype, type LoraResizeOptions, loraResize } from '../lora/lora-resize.js'
 import type { CliContext } from './cli-context.js'
+import { addOutputOptions, dtypeOption } from './common-options.js'
 import { resizeText } from './lora-text.js'
 import type { OutputOptions } from './output.js'
-import { parseThreads } from './parse-values.js'
 import { addRankOptions, type RankFlags } from './rank-flags.js'
 
 const EXAMPLES = `
@@ -36,18 +36,8 @@ export function loraResizeCommand(context: CliContext): Command {
     .description("lower an adapter's ranks")
     .argument('<adapter>', 'adapter to resize; it is not changed')
     .requiredOption('-o, --output <folder>', 'where to write the new adapter')
-  return addRankOptions(command)
-    .addOption(
-      new Option('--dtype <dtype>', 'dtype of the factors; keep: as they were')
-        .choices(['keep', 'f32', 'f16', 'bf16'])
-        .default('keep'),
-    )
-    .option('--layers', 'list every layer')
-    .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
-    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
-    .option('--force', 'replace an existing adapter')
-    .option('--json', 'print one JSON document, singular values included')
-    .option('--quiet', 'print nothing but errors')
+  addRankOptions(command).addOption(dtypeOption('as they were')).option('--layers', 'list every layer')
+  return addOutputOptions(command, 'adapter')
     .addHelpText('after', EXAMPLES)
     .action((adapter: string, flags: ResizeFlags) =>
       context.run(flags, async (output, signal) => {

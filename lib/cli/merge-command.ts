@@ -7,10 +7,11 @@ import { loraMerge } from '../materialize/lora-merge.js'
 import { MANIFEST_FILE } from '../pack/pack-format.js'
 import { formatBytes } from '../report/format-bytes.js'
 import type { CliContext } from './cli-context.js'
+import { addOutputOptions, dtypeOption } from './common-options.js'
 import { count } from './count.js'
 import { resizeText, warningLines } from './lora-text.js'
 import type { OutputOptions } from './output.js'
-import { parseNumber, parseTask, parseThreads } from './parse-values.js'
+import { parseNumber, parseTask } from './parse-values.js'
 import { addRankOptions, type RankFlags } from './rank-flags.js'
 
 const EXAMPLES = `
@@ -53,17 +54,8 @@ export function mergeCommand(context: CliContext): Command {
         .choices(['checkpoint', 'adapter'])
         .default('checkpoint'),
     )
-  return addRankOptions(command)
-    .addOption(
-      new Option('--dtype <dtype>', 'dtype of an adapter; keep: that of the factors')
-        .choices(['keep', 'f32', 'f16', 'bf16'])
-        .default('keep'),
-    )
-    .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
-    .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
-    .option('--force', 'replace an existing output')
-    .option('--json', 'print one JSON document')
-    .option('--quiet', 'print nothing but errors')
+  addRankOptions(command).addOption(dtypeOption('that of the factors'))
+  return addOutputOptions(command, 'output')
     .addHelpText('after', EXAMPLES)
     .action((model: string, flags: MergeFlags) =>
       context.run(flags, async (output, signal) => {

@@ -1,14 +1,14 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
-import type { OnProgress } from '../io/progress.js'
 import type { ExtractChoice } from './extract-plan.js'
 import { type AdapterDtype, checkAdapterDtype } from './lora-resize.js'
+import { type OutputOptions, outputOptions } from './output-options.js'
 import { checkRank } from './rank-options.js'
 
 /** A pattern, or several; a string is a regular expression. */
 export type Patterns = string | RegExp | readonly (string | RegExp)[]
 
 /** What {@link loraExtract} is asked to do; either rank or energy is given. */
-export interface LoraExtractOptions {
+export interface LoraExtractOptions extends OutputOptions {
   /** θ0: a file, a folder, or org/name[@revision] in the local cache. */
   base: string
   /** θt. */
@@ -41,22 +41,10 @@ export interface LoraExtractOptions {
   seed?: number
   /** Dtype of the factors. Default 'keep': the fine-tune's. */
   dtype?: AdapterDtype
-  /** Threads at most. Default: the machine's. The result does not depend on it. */
-  threads?: number
-  /** Replace an existing output. Default false. */
-  force?: boolean
-  /** Hugging Face cache to look up org/name in. */
-  cacheDir?: string
-  /** Wait until the disk has everything. Default true. */
-  sync?: boolean
-  /** Stops within milliseconds; nothing half-written stays. */
-  signal?: AbortSignal
-  /** Called at most 20 times a second. */
-  onProgress?: OnProgress
 }
 
 /** {@link LoraExtractOptions} after all checks. */
-export interface ExtractSettings {
+export interface ExtractSettings extends OutputOptions {
   base: string
   finetuned: string
   output: string
@@ -69,11 +57,6 @@ export interface ExtractSettings {
   powerIters: number
   seed: number
   dtype: 'keep' | 'F32' | 'F16' | 'BF16'
-  threads?: number
-  force?: boolean
-  cacheDir?: string
-  sync?: boolean
-  signal?: AbortSignal
 }
 
 /** What vLLM can serve at most is 512, and an adapter near that is hardly smaller than the fine-tune. */
@@ -87,7 +70,7 @@ const DEFAULT_MAX_RANK = 256
  * @throws TaskfoldError INVALID_ARGUMENT
  */
 export function checkExtractOptions(options: LoraExtractOptions): ExtractSettings {
-  const { rank, energy, threads, force, cacheDir, sync, signal } = options
+  const { rank, energy } = options
   for (const name of ['base', 'finetuned', 'output'] as const) {
     if (typeof options[name] !== 'string' || options[name] === '') throw wrong(name, 'a path', options[name])
   }
@@ -118,7 +101,7 @@ export function checkExtractOptions(options: LoraExtractOptions): ExtractSetting
     powerIters: count('powerIters', options.powerIters ?? 2, 100),
     seed: count('seed', options.seed ?? 0, Number.MAX_SAFE_INTEGER),
     dtype: checkAdapterDtype(options.dtype),
-    ...{ threads, force, cacheDir, sync, signal },
+    ...outputOptions(options),
   }
 }
 

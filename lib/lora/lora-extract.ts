@@ -76,7 +76,7 @@ export async function loraExtract(options: LoraExtractOptions): Promise<LoraExtr
   })
   const files = new NativeFiles()
   try {
-    const progress = createProgress(options.onProgress, 'decompose', passBytes(plan, settings.powerIters))
+    const progress = createProgress(settings.onProgress, 'decompose', passBytes(plan, settings.powerIters))
     const found = await extractLayers(plan.layers, join(folder.work, SPILL_FILE), files, settings, progress)
     const leftOut = await measureLeftOut(plan.leftOut, files, settings)
     const written = await writeExtracted(folder.work, { base, plan, found, files, settings })

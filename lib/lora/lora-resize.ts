@@ -3,9 +3,10 @@ import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { openOutputFolder } from '../io/atomic-output.js'
-import { createProgress, type OnProgress } from '../io/progress.js'
+import { createProgress } from '../io/progress.js'
 import { type AdapterReport, totalEnergy } from './adapter-report.js'
 import { openAdapter } from './open-adapter.js'
+import type { OutputOptions } from './output-options.js'
 import { checkRank, type RankOptions, requiredRankRule } from './rank-options.js'
 import { decomposeBytes, writeResizedAdapter } from './write-adapter.js'
 
@@ -13,7 +14,7 @@ import { decomposeBytes, writeResizedAdapter } from './write-adapter.js'
 export type AdapterDtype = 'keep' | 'f32' | 'f16' | 'bf16'
 
 /** What {@link loraResize} is asked to do; exactly one way to choose ranks. */
-export interface LoraResizeOptions extends RankOptions {
+export interface LoraResizeOptions extends RankOptions, OutputOptions {
   /** A PEFT folder, org/name[@revision] in the local cache, or a kohya / LoCon .safetensors file. */
   adapter: string
   /** Folder to write. Must not exist, unless `force`. */
@@ -22,18 +23,6 @@ export interface LoraResizeOptions extends RankOptions {
   maxRank?: number
   /** Dtype of the new factors. Default 'keep'. */
   dtype?: AdapterDtype
-  /** Threads at most. Default: the machine's. */
-  threads?: number
-  /** Replace an existing output. Default false. */
-  force?: boolean
-  /** Hugging Face cache to look up org/name in. */
-  cacheDir?: string
-  /** Wait until the disk has everything. Default true. */
-  sync?: boolean
-  /** Stops within milliseconds; nothing half-written stays. */
-  signal?: AbortSignal
-  /** Called at most 20 times a second. */
-  onProgress?: OnProgress
 }
 
 /** What {@link loraResize} did. */

@@ -87,13 +87,14 @@ function matchLayer(
 
 /** Whether the weight is the transpose of B·A; null when it fits neither way. */
 function orientation(
-  { kind, rows, columns }: LoraLayer,
+  { kind, rows, columns, a }: LoraLayer,
   shape: readonly number[],
   conv1d: boolean,
 ): boolean | null {
   const plain =
     shape[0] === rows && shape.slice(1).reduce((product, extent) => product * extent, 1) === columns
-  if (kind === 'conv2d') return plain && shape.length === 4 ? false : null
+  // Kernels of one and three dimensions too: their factors have as many.
+  if (kind === 'conv2d') return plain && shape.length === a.shape.length ? false : null
   if (shape.length !== 2) return null
   const turned = shape[0] === columns && shape[1] === rows
   // Tables are [vocabulary, dimension], and the factors of a table those of its transpose.

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
-import { parseHubRepo, resolveHubCache } from '../checkpoint/hub-cache.js'
+import { basename, dirname, join } from 'node:path'
+import { locateSource } from '../checkpoint/locate-source.js'
 import { listModelFiles } from '../checkpoint/model-files.js'
 import { sortNames } from '../checkpoint/names.js'
 import { readCheckpoint } from '../checkpoint/open-checkpoint.js'
@@ -48,7 +48,7 @@ export async function openAdapter(source: string, options: OpenAdapterOptions = 
   }
   const { signal } = options
   throwIfAborted(signal)
-  const path = await locate(source, options.cacheDir)
+  const path = await locateSource(source, options.cacheDir, 'Give an adapter’s folder, a .safetensors file')
   const stats = await stat(path).catch((error) => {
     throw toTaskfoldError(error, { file: path, action: 'open' })
   })
@@ -58,23 +58,6 @@ export async function openAdapter(source: string, options: OpenAdapterOptions = 
   })
   if (names.includes(CONFIG_FILE)) return openPeft(source, path, names, signal)
   return openKohya(source, join(path, onlyFile(source, path, names)), signal)
-}
-
-async function locate(source: string, cacheDir: string | undefined): Promise<string> {
-  const path = resolve(source)
-  try {
-    await stat(path)
-    return path
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw toTaskfoldError(error, { file: path, action: 'open' })
-    if (parseHubRepo(source)) return resolve(await resolveHubCache(source, { cacheDir }))
-    throw new TaskfoldError('NOT_FOUND', `${source} does not exist`, {
-      file: path,
-      cause: error,
-      hint: 'Give an adapter’s folder, a .safetensors file, or org/name[@revision] of the Hugging Face cache.',
-    })
-  }
 }
 
 /** A file of PEFT means nothing without its configuration, from which the scale comes. */

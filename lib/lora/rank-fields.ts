@@ -1,3 +1,5 @@
+import { escapePattern } from './escape-pattern.js'
+
 import { isPlainPattern, nameEnds, plainPatternFits } from './plain-pattern.js'
 
 /** The fields of adapter_config.json that give every layer of an adapter its rank, and the scale 1. */
@@ -53,5 +55,3 @@ function fitsAnother(ranks: ReadonlyMap<string, number>, patterns: number): (mod
       ({ end, rank }) => rank !== ranks.get(module) && plainPatternFits(module, end),
     )
 }
-
-const escapePattern = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')

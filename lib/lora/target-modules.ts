@@ -1,4 +1,5 @@
 import { sortNames } from '../checkpoint/names.js'
+import { escapePattern } from './escape-pattern.js'
 import { nameEnds } from './plain-pattern.js'
 
 /**
@@ -36,5 +37,3 @@ export function targetModules(candidates: Iterable<string>, extracted: Iterable<
   // A full name may have become redundant through a short one of another module, never the other way round.
   return sortNames([...names])
 }
-
-const escapePattern = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')

@@ -1,6 +1,6 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
-import type { OnProgress } from '../io/progress.js'
 import { type AdapterDtype, checkAdapterDtype } from '../lora/lora-resize.js'
+import { type OutputOptions, outputOptions } from '../lora/output-options.js'
 import { checkRank, type RankOptions, rankRuleOf } from '../lora/rank-options.js'
 import type { RankRule } from '../lora/rank-rule.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
@@ -14,7 +14,7 @@ export interface AdapterInput {
 }
 
 /** What {@link loraMerge} is asked to do. The ways to choose ranks are for `as: 'adapter'`; without one it is exact. */
-export interface LoraMergeOptions extends RankOptions {
+export interface LoraMergeOptions extends RankOptions, OutputOptions {
   /**
    * The model that all adapters were trained on: a file, a folder, or org/name[@revision] in the local cache. With `family`
    * only needed when the base is no longer where it was.
@@ -34,22 +34,10 @@ export interface LoraMergeOptions extends RankOptions {
   maxRank?: number
   /** As 'adapter': dtype of the factors. Default 'keep'. */
   dtype?: AdapterDtype
-  /** Threads at most. Default: the machine's. */
-  threads?: number
-  /** Replace an existing output. Default false. */
-  force?: boolean
-  /** Hugging Face cache to look up org/name in. */
-  cacheDir?: string
-  /** Wait until the disk has everything. Default true. */
-  sync?: boolean
-  /** Stops within milliseconds; nothing half-written stays. */
-  signal?: AbortSignal
-  /** Called at most 20 times a second. */
-  onProgress?: OnProgress
 }
 
 /** {@link LoraMergeOptions} after all checks. */
-export interface MergeSettings {
+export interface MergeSettings extends OutputOptions {
   /** Never undefined without a family. */
   base?: string
   /** At least one, with distinct names; null: those of the family. */
@@ -63,12 +51,6 @@ export interface MergeSettings {
   rule: RankRule | null
   maxRank?: number
   dtype: 'keep' | 'F32' | 'F16' | 'BF16'
-  threads?: number
-  force?: boolean
-  cacheDir?: string
-  sync?: boolean
-  signal?: AbortSignal
-  onProgress?: OnProgress
 }
 
 /**
@@ -79,18 +61,7 @@ export interface MergeSettings {
  * @throws TaskfoldError INVALID_ARGUMENT
  */
 export function checkMergeOptions(options: LoraMergeOptions): MergeSettings {
-  const {
-    base,
-    output,
-    as = 'checkpoint',
-    maxRank,
-    threads,
-    force,
-    cacheDir,
-    sync,
-    signal,
-    onProgress,
-  } = options
+  const { base, output, as = 'checkpoint', maxRank } = options
   const { family } = options
   const needed = family === undefined ? { base, output } : { family, output }
   for (const [name, path] of Object.entries(needed))
@@ -108,7 +79,8 @@ export function checkMergeOptions(options: LoraMergeOptions): MergeSettings {
     })
   }
   return {
-    ...{ base, family, output, as, rule, threads, force, cacheDir, sync, signal, onProgress },
+    ...{ base, family, output, as, rule },
+    ...outputOptions(options),
     tasks: family === undefined ? checkTasks(options.tasks ?? []) : null,
     lambda: taskArithmetic.check({ lambda: options.lambda }).lambda,
     maxRank: maxRank === undefined ? undefined : checkRank('maxRank', maxRank),

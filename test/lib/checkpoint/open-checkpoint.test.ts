@@ -122,7 +122,8 @@ test('files of other kinds: NOT_A_CHECKPOINT', async (t) => {
 })
 
 test('paths that do not exist: NOT_FOUND with what to do', async (t) => {
-  const folder = tempFolder(t)
+  const folder = join(tempFolder(t), 'inner')
+  mkdirSync(folder)
   writeFileSync(join(folder, 'file'), '')
   symlinkSync('nowhere', join(folder, 'dangling'))
   for (const source of ['none', 'file/below', 'dangling', 'a/b/c', '../x']) {
