@@ -75,6 +75,7 @@ export {
 } from './lora/lora-resize.js'
 export type { BaseMatch, MatchedLayer } from './lora/match-base.js'
 export { type OpenAdapterOptions, openAdapter } from './lora/open-adapter.js'
+export { type LoraExtractPreview, previewLoraExtract } from './lora/preview-extract.js'
 export type { RankOptions } from './lora/rank-options.js'
 export type { RankRule } from './lora/rank-rule.js'
 export { type LoraMergeResult, loraMerge } from './materialize/lora-merge.js'

@@ -1,9 +1,10 @@
 import { Command } from 'commander'
 import type { LoraExtractOptions } from '../lora/extract-options.js'
 import { loraExtract } from '../lora/lora-extract.js'
+import { previewLoraExtract } from '../lora/preview-extract.js'
 import type { CliContext } from './cli-context.js'
 import { addOutputOptions, dtypeOption } from './common-options.js'
-import { extractText } from './lora-text.js'
+import { extractText, previewText } from './lora-text.js'
 import type { OutputOptions } from './output.js'
 import { collect, parseCount, parseShare, parseWhole } from './parse-values.js'
 
@@ -17,7 +18,8 @@ Each matrix of the fine-tune minus the base is decomposed by a randomized SVD, r
 and convolutions are left out unless asked for; what the base lacks (a new head) is stored whole, as modules_to_save.
 The result loads with PEFT: PeftModel.from_pretrained(base, FOLDER).`
 
-type ExtractFlags = OutputOptions & Omit<LoraExtractOptions, 'base' | 'finetuned' | 'signal' | 'onProgress'>
+type ExtractFlags = OutputOptions &
+  Omit<LoraExtractOptions, 'base' | 'finetuned' | 'signal' | 'onProgress'> & { dryRun?: boolean }
 
 /**
  * The command `taskfold lora extract`.
@@ -48,18 +50,20 @@ export function loraExtractCommand(context: CliContext): Command {
     .option('--power-iters <n>', 'power iterations', parseWhole, 2)
     .option('--seed <n>', 'seed of the sketch', parseWhole, 0)
     .addOption(dtypeOption("the fine-tune's"))
+    .option('--dry-run', 'only say which modules would be taken and what they would cost')
   return addOutputOptions(command, 'adapter')
     .addHelpText('after', EXAMPLES)
     .action((base: string, finetuned: string, flags: ExtractFlags) =>
       context.run(flags, async (output, signal) => {
-        const { json: _json, quiet: _quiet, ...rest } = flags
-        const result = await loraExtract({
-          ...rest,
-          base,
-          finetuned,
-          signal,
-          onProgress: output.onProgress,
-        })
+        const { json: _json, quiet: _quiet, dryRun, ...rest } = flags
+        const { onProgress } = output
+        const options: LoraExtractOptions = { ...rest, base, finetuned, signal, onProgress }
+        if (dryRun) {
+          const preview = await previewLoraExtract(options)
+          output.result(preview, () => previewText(preview))
+          return 0
+        }
+        const result = await loraExtract(options)
         output.result(result, () => extractText(result))
         return 0
       }),

@@ -10,7 +10,7 @@ const EXAMPLES = `
 Examples:
   $ taskfold lora resize ./style-lora --rank 8 -o style-r8
   $ taskfold lora resize org/style-lora --energy 0.9 --max-rank 32 -o style-small
-  $ taskfold lora resize style.safetensors --budget 20MB --layers -o style-20mb
+  $ taskfold lora resize style.safetensors --budget 20MB --layers --dry-run -o style-20mb
 
 ADAPTER is a PEFT folder, org/name[@revision] in the local Hugging Face cache, or a kohya / LyCORIS-LoCon .safetensors
 file. Every layer gets its best approximation of the new rank; the scale is folded in, so that lora_alpha equals r.
@@ -20,6 +20,7 @@ interface ResizeFlags extends OutputOptions, RankFlags {
   output: string
   dtype?: AdapterDtype
   layers?: boolean
+  dryRun?: boolean
   threads?: number
   cacheDir?: string
   force?: boolean
@@ -36,7 +37,10 @@ export function loraResizeCommand(context: CliContext): Command {
     .description("lower an adapter's ranks")
     .argument('<adapter>', 'adapter to resize; it is not changed')
     .requiredOption('-o, --output <folder>', 'where to write the new adapter')
-  addRankOptions(command).addOption(dtypeOption('as they were')).option('--layers', 'list every layer')
+  addRankOptions(command)
+    .addOption(dtypeOption('as they were'))
+    .option('--layers', 'list every layer')
+    .option('--dry-run', 'only say what would be kept and what it would cost')
   return addOutputOptions(command, 'adapter')
     .addHelpText('after', EXAMPLES)
     .action((adapter: string, flags: ResizeFlags) =>

@@ -2,6 +2,7 @@ import { escapeControls } from '../errors/quote-name.js'
 import type { AdapterWarning } from '../lora/adapter-types.js'
 import type { LoraExtractResult } from '../lora/lora-extract.js'
 import type { LoraResizeResult } from '../lora/lora-resize.js'
+import type { LoraExtractPreview } from '../lora/preview-extract.js'
 import { alignColumns } from '../report/align-columns.js'
 import { formatBytes } from '../report/format-bytes.js'
 import { count } from './count.js'
@@ -17,7 +18,10 @@ const SHOWN = 8
  * @param listLayers - whether every layer is listed
  * @returns lines, joined, without a trailing newline
  */
-export function resizeText(result: Omit<LoraResizeResult, 'format'>, listLayers: boolean): string {
+export function resizeText(
+  result: Omit<LoraResizeResult, 'format' | 'dryRun'> & { dryRun?: boolean },
+  listLayers: boolean,
+): string {
   const { output, layers, bytesBefore, bytesAfter, seconds } = result
   const header = ['layer', 'shape', 'rank', 'energy', 'error', 'bytes']
   const rows = layers.map((layer) => [
@@ -32,7 +36,7 @@ export function resizeText(result: Omit<LoraResizeResult, 'format'>, listLayers:
   const after = span(layers.map(({ rankAfter }) => rankAfter))
   return [
     ...(listLayers ? [...alignColumns([header, ...rows], [1]), ''] : []),
-    `${output}: ${count(layers.length, 'layer')}, rank ${before} → ${after}, ` +
+    `${result.dryRun ? 'would write ' : ''}${output}: ${count(layers.length, 'layer')}, rank ${before} → ${after}, ` +
       `${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)}`,
     `kept ${percent(result.retainedEnergy)} of the squared norm, relative error ${error(result.relativeError)}`,
     `done in ${seconds.toFixed(2)} s`,
@@ -79,6 +83,36 @@ export function extractText(result: LoraExtractResult): string {
       leftOut.filter((tensor) => !outside.includes(tensor)).map(({ name, reason }) => `${name} (${reason})`),
     ),
     ...warningLines(result.warnings),
+  ]
+    .map(escapeControls)
+    .join('\n')
+}
+
+/**
+ * What would be extracted, as text for a terminal.
+ *
+ * @param preview - what previewLoraExtract gave
+ * @returns lines, joined, without a trailing newline
+ */
+export function previewText(preview: LoraExtractPreview): string {
+  const { output, layers, saved, leftOut, bytes, originalBytes } = preview
+  const rows = layers.map((layer) => [
+    layer.module,
+    layer.kind,
+    `${layer.rows}×${layer.columns}`,
+    String(layer.rank),
+    formatBytes(layer.bytes),
+  ])
+  return [
+    ...alignColumns([['layer', 'kind', 'shape', 'rank at most', 'bytes at most'], ...rows], [1, 2]),
+    '',
+    `would write ${output}: ${count(layers.length, 'layer')}, at most ${formatBytes(bytes)} ` +
+      `(${percent(originalBytes === 0 ? null : bytes / originalBytes)} of the fine-tune)`,
+    ...listed('stored whole', saved),
+    ...listed(
+      'left out',
+      leftOut.map(({ name, reason }) => `${name} (${reason})`),
+    ),
   ]
     .map(escapeControls)
     .join('\n')

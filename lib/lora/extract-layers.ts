@@ -128,8 +128,15 @@ async function extractLayer(
   }
 }
 
-/** 8-bit floats have too few bits for factors, whose errors add up over the rank. */
-function factorDtype({ tuned }: ExtractLayer, { dtype }: ExtractSettings): FloatDtype {
+/**
+ * Dtype of a layer's factors: that of the fine-tune unless another is asked for. 8-bit floats have too few bits for
+ * factors, whose errors add up over the rank: bf16 takes their place.
+ *
+ * @param layer - the layer
+ * @param settings - the dtype asked for
+ * @returns the dtype
+ */
+export function factorDtype({ tuned }: ExtractLayer, { dtype }: Pick<ExtractSettings, 'dtype'>): FloatDtype {
   if (dtype !== 'keep') return dtype
   return isFloatDtype(tuned.dtype) && !tuned.dtype.startsWith('F8') ? tuned.dtype : 'BF16'
 }

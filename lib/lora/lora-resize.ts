@@ -3,12 +3,13 @@ import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { openOutputFolder } from '../io/atomic-output.js'
+import { resolveOutputTarget } from '../io/output-target.js'
 import { createProgress } from '../io/progress.js'
 import { type AdapterReport, totalEnergy } from './adapter-report.js'
 import { openAdapter } from './open-adapter.js'
 import type { OutputOptions } from './output-options.js'
 import { checkRank, type RankOptions, requiredRankRule } from './rank-options.js'
-import { decomposeBytes, writeResizedAdapter } from './write-adapter.js'
+import { decomposeBytes, factorBytes, previewResizedAdapter, writeResizedAdapter } from './write-adapter.js'
 
 /** Dtypes that factors can be stored in; 'keep': as they were. */
 export type AdapterDtype = 'keep' | 'f32' | 'f16' | 'bf16'
@@ -23,12 +24,16 @@ export interface LoraResizeOptions extends RankOptions, OutputOptions {
   maxRank?: number
   /** Dtype of the new factors. Default 'keep'. */
   dtype?: AdapterDtype
+  /** Only says what would be written. Default false. */
+  dryRun?: boolean
 }
 
 /** What {@link loraResize} did. */
 export interface LoraResizeResult extends AdapterReport {
   /** Absolute path of the folder. */
   output: string
+  /** True when nothing was written. */
+  dryRun: boolean
   /** Layout of the adapter's files. */
   format: 'peft' | 'kohya'
   /** Over all layers: share of the squared Frobenius norm that is kept. */
@@ -62,26 +67,33 @@ export async function loraResize(options: LoraResizeOptions): Promise<LoraResize
   const dtype = checkAdapterDtype(options.dtype)
   throwIfAborted(signal)
   const adapter = await openAdapter(options.adapter, { cacheDir, signal })
+  const settings = { rule, maxRank, dtype, threads, signal, sync }
+  const result = (report: AdapterReport, output: string): LoraResizeResult => ({
+    ...report,
+    ...totalEnergy(report.layers),
+    output,
+    dryRun: options.dryRun ?? false,
+    format: adapter.format,
+    seconds: (performance.now() - start) / 1000,
+  })
+  const bytes = options.dryRun ? factorBytes(adapter) : decomposeBytes(adapter, rule)
+  const progress = createProgress(options.onProgress, 'decompose', bytes)
+  const onBytes = (done: number) => progress.set(done)
+  if (options.dryRun) {
+    const report = await previewResizedAdapter(adapter, { ...settings, onBytes })
+    progress.done()
+    return result(report, await resolveOutputTarget(options.output))
+  }
   const folder = await openOutputFolder(options.output, {
     force,
     sync,
     inputs: [adapter.folder, ...adapter.checkpoint.files.map(({ path }) => path)],
   })
-  const progress = createProgress(options.onProgress, 'decompose', decomposeBytes(adapter, rule))
   try {
-    const written = await writeResizedAdapter(adapter, folder.work, {
-      ...{ rule, maxRank, dtype, threads, signal, sync },
-      onBytes: (bytes) => progress.set(bytes),
-    })
+    const report = await writeResizedAdapter(adapter, folder.work, { ...settings, onBytes })
     await folder.commit(signal)
     progress.done()
-    return {
-      ...written,
-      ...totalEnergy(written.layers),
-      output: folder.final,
-      format: adapter.format,
-      seconds: (performance.now() - start) / 1000,
-    }
+    return result(report, folder.final)
   } catch (error) {
     throw toTaskfoldError(error, { file: options.output, action: 'write' })
   } finally {

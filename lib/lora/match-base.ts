@@ -8,6 +8,7 @@ import { PEFT_PREFIX } from './peft-keys.js'
 
 /** The weight that a layer is laid over. */
 export interface MatchedLayer {
+  /** The adapter's. */
   readonly layer: LoraLayer
   /** In the base; floating. */
   readonly tensor: TensorInfo

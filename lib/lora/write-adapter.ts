@@ -1,13 +1,14 @@
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { NativeFiles } from '../binding/native-files.js'
+import { byteLength } from '../checkpoint/dtypes.js'
 import { copyModelFiles } from '../checkpoint/model-files.js'
 import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { AdapterFile } from './adapter-file.js'
 import { type AdapterReport, energyShares, type LayerReport, splitEnergy } from './adapter-report.js'
-import type { LoraAdapter, LoraLayer } from './adapter-types.js'
+import type { AdapterOutput, LoraAdapter, LoraLayer } from './adapter-types.js'
 import { chooseRanks } from './choose-ranks.js'
 import { CONFIG_FILE } from './open-adapter.js'
 import type { RankRule } from './rank-rule.js'
@@ -40,8 +41,18 @@ export interface WriteAdapterOptions {
  * @returns bytes, twice those of the factors when ranks depend on singular values
  */
 export function decomposeBytes(adapter: LoraAdapter, rule: RankRule | null): number {
-  const bytes = adapter.layers.reduce((sum, { a, b }) => sum + a.length + b.length, 0)
+  const bytes = factorBytes(adapter)
   return rule === null || rule.kind === 'rank' ? bytes : 2 * bytes
+}
+
+/**
+ * Bytes of all factors of an adapter.
+ *
+ * @param adapter - the adapter
+ * @returns bytes
+ */
+export function factorBytes(adapter: Pick<LoraAdapter, 'layers'>): number {
+  return adapter.layers.reduce((sum, { a, b }) => sum + a.length + b.length, 0)
 }
 
 /**
@@ -89,6 +100,38 @@ export function layerSums(adapter: Pick<LoraAdapter, 'layers'>): LayerSum[] {
   }))
 }
 
+/**
+ * What {@link writeResizedAdapter} would write: ranks, singular values and bytes, without any file.
+ *
+ * @param adapter - what would be resized
+ * @param options - rule, dtype, signal
+ * @returns the report
+ * @throws TaskfoldError NON_FINITE, INVALID_ARGUMENT, INPUT_CHANGED, IO_ERROR, CANCELLED
+ */
+export async function previewResizedAdapter(
+  adapter: LoraAdapter,
+  options: WriteAdapterOptions & { rule: RankRule },
+): Promise<AdapterReport> {
+  const files = new NativeFiles()
+  try {
+    const values = await truncateLayers(layerSums(adapter), null, { files, ...options })
+    await assertUnchanged(adapter.checkpoint)
+    const { ranks, output } = describeRanks(adapter, values, options.rule, options)
+    const bytes = new Map<string, number>()
+    for (const tensor of output.tensors) {
+      const module = tensor.from === 'a' || tensor.from === 'b' ? tensor.module : ''
+      bytes.set(module, (bytes.get(module) ?? 0) + byteLength(tensor.dtype, tensor.shape))
+    }
+    return {
+      ...outputReport(adapter, output),
+      ...layerReports(adapter, values, ({ module }) => [ranks.get(module)!, bytes.get(module)!]),
+      bytesAfter: [...bytes.values()].reduce((sum, length) => sum + length, 0),
+    }
+  } finally {
+    files.close()
+  }
+}
+
 async function writeTruncated(
   adapter: LoraAdapter,
   folder: string,
@@ -96,29 +139,13 @@ async function writeTruncated(
   rule: RankRule,
   options: WriteAdapterOptions,
 ): Promise<AdapterReport> {
-  const { dtype = 'keep', maxRank, threads, signal, sync, onBytes } = options
+  const { threads, signal, sync, onBytes } = options
   const sums = layerSums(adapter)
   const needsValues = rule.kind !== 'rank'
   const values = needsValues ? await truncateLayers(sums, null, { files, threads, signal, onBytes }) : null
-  const ranks = chooseRanks(
-    adapter.layers.map((layer, i) => ({
-      module: layer.module,
-      rows: layer.rows,
-      columns: layer.columns,
-      rank: layer.rank,
-      bytesPerParameter: bytesPerParameter(layer, dtype),
-      singularValues: values?.[i] ?? new Float64Array(0),
-    })),
-    rule,
-    maxRank,
-  )
-  const output = describeResized(adapter, ranks, { dtype })
-  const file = await AdapterFile.create(folder, output, {
-    files,
-    signal,
-    sync,
-    hash: adapter.format === 'kohya',
-  })
+  const { ranks, output } = describeRanks(adapter, values, rule, options)
+  const hash = adapter.format === 'kohya'
+  const file = await AdapterFile.create(folder, output, { files, signal, sync, hash })
   const before = needsValues ? decomposeBytes(adapter, rule) / 2 : 0
   const found = await truncateLayers(
     sums,
@@ -131,12 +158,37 @@ async function writeTruncated(
   )
   await file.finish()
   return {
-    fileName: output.fileName,
-    files: [output.fileName, ...(output.config === null ? [] : [CONFIG_FILE]), ...adapter.otherFiles],
+    ...outputReport(adapter, output),
     ...layerReports(adapter, found, ({ module }) => [ranks.get(module)!, file.factorBytes(module)]),
-    warnings: [...output.warnings],
     bytesAfter: file.tensorBytes,
   }
+}
+
+/** `values` may be left out by rules that do not look at them. */
+function describeRanks(
+  adapter: LoraAdapter,
+  values: readonly Float64Array[] | null,
+  rule: RankRule,
+  { dtype = 'keep', maxRank }: Pick<WriteAdapterOptions, 'dtype' | 'maxRank'>,
+): { ranks: Map<string, number>; output: AdapterOutput } {
+  const layers = adapter.layers.map((layer, i) => ({
+    module: layer.module,
+    rows: layer.rows,
+    columns: layer.columns,
+    rank: layer.rank,
+    bytesPerParameter: bytesPerParameter(layer, dtype),
+    singularValues: values?.[i] ?? new Float64Array(0),
+  }))
+  const ranks = chooseRanks(layers, rule, maxRank)
+  return { ranks, output: describeResized(adapter, ranks, { dtype }) }
+}
+
+function outputReport(
+  { otherFiles }: LoraAdapter,
+  { fileName, config, warnings }: AdapterOutput,
+): Pick<AdapterReport, 'fileName' | 'files' | 'warnings'> {
+  const files = [fileName, ...(config === null ? [] : [CONFIG_FILE]), ...otherFiles]
+  return { fileName, files, warnings: [...warnings] }
 }
 
 async function copyVerbatim(

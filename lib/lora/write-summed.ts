@@ -9,7 +9,7 @@ import { assertPlainBase } from './plain-base.js'
 import { leftOutOfSum, type SummedLayer, sumAdapters, type WeightedAdapter } from './sum-adapters.js'
 import { targetModules } from './target-modules.js'
 import { layerBytes, truncateLayers } from './truncate-layers.js'
-import type { WriteAdapterOptions } from './write-adapter.js'
+import { factorBytes, type WriteAdapterOptions } from './write-adapter.js'
 
 /**
  * Bytes that {@link writeSummedAdapter} reports at its end.
@@ -19,9 +19,7 @@ import type { WriteAdapterOptions } from './write-adapter.js'
  * @returns bytes
  */
 export function summedBytes(adapters: readonly WeightedAdapter[], rule: WriteAdapterOptions['rule']): number {
-  const bytes = adapters
-    .flatMap(({ adapter }) => adapter.layers)
-    .reduce((sum, { a, b }) => sum + a.length + b.length, 0)
+  const bytes = adapters.reduce((sum, { adapter }) => sum + factorBytes(adapter), 0)
   return needsValues(rule) ? 2 * bytes : bytes
 }
 

@@ -28,13 +28,38 @@ export interface ManifestBase extends PackSource {
   files?: PackFile[]
 }
 
-/** How the ranks of LoRA tasks were chosen. */
+/** How the ranks of LoRA tasks were chosen; `kind` is the name of the option. */
 export type ManifestRankRule =
-  | { kind: 'rank'; rank: number }
-  | { kind: 'energy' | 'sv-fro' | 'sv-cumulative'; share: number }
-  | { kind: 'sv-ratio'; ratio: number }
-  | { kind: 'budget'; parameters: number }
-  | { kind: 'budget-bytes'; bytes: number }
+  | {
+      /** One rank for all layers. */
+      kind: 'rank'
+      /** q. */
+      rank: number
+    }
+  | {
+      /** Per layer: a share of the squared norm, of the norm, or of the sum of singular values. */
+      kind: 'energy' | 'sv-fro' | 'sv-cumulative'
+      /** Above 0 and at most 1. */
+      share: number
+    }
+  | {
+      /** Per layer: singular values above the largest ÷ ratio. */
+      kind: 'sv-ratio'
+      /** At least 1. */
+      ratio: number
+    }
+  | {
+      /** All layers together. */
+      kind: 'budget'
+      /** Parameters of the factors. */
+      parameters: number
+    }
+  | {
+      /** All layers together. */
+      kind: 'budget-bytes'
+      /** Bytes of the factors. */
+      bytes: number
+    }
 
 /** How LoRA tasks were made. Not needed for decoding. */
 export interface ManifestLoraMethod {
@@ -62,8 +87,16 @@ export interface ManifestMergeMethod {
 
 /** `merge` and what belongs to it is there when the family has θ*, `lora` when it has LoRA tasks. */
 export type ManifestMethod =
-  | (ManifestMergeMethod & { lora?: ManifestLoraMethod })
-  | { merge?: undefined; lora: ManifestLoraMethod }
+  | (ManifestMergeMethod & {
+      /** Of the LoRA tasks beside the full fine-tunes. */
+      lora?: ManifestLoraMethod
+    })
+  | {
+      /** There is no θ*. */
+      merge?: undefined
+      /** Of the LoRA tasks, which are all. */
+      lora: ManifestLoraMethod
+    }
 
 /** Common to the tasks of all codecs. */
 export interface ManifestTaskFacts {

@@ -170,6 +170,26 @@ test('the same bytes for any number of threads', async (t) => {
   for (const threads of [2, 3, 7]) t.is(await digest(threads), first)
 })
 
+test('a dry run reports what would be written, and writes nothing', async (t) => {
+  for (const options of [{ rank: 2 }, { energy: 0.8, dtype: 'bf16' as const }, { budget: { bytes: 3000 } }]) {
+    const { result, output } = await resized(t, { files: {} }, options)
+    const preview = await loraResize({
+      adapter: join(output, '../source'),
+      output: `${output}-dry`,
+      dryRun: true,
+      ...options,
+    })
+    t.true(preview.dryRun && !result.dryRun)
+    const facts = ({ layers, bytesAfter, warnings }: typeof result) => [
+      ...[bytesAfter, warnings],
+      layers.map(({ module, rankAfter, bytesAfter: bytes }) => [module, rankAfter, bytes]),
+    ]
+    t.deepEqual(facts(preview), facts(result))
+    t.true(Math.abs(preview.relativeError - result.relativeError) < 1e-9)
+    t.false(existsSync(`${output}-dry`))
+  }
+})
+
 test('faults leave nothing behind and name file and tensor', async (t) => {
   const folder = tempFolder(t)
   const source = join(folder, 'source')
