@@ -67,8 +67,8 @@ void ProductSide::Read(const std::string& tensor, const std::vector<LowRankProdu
                        size_t extent, Scratch& scratch, RunControl& control) {
   extent_ = extent;
   rank_ = TotalRank(products);
-  s_.resize(extent * rank_);
-  double* to = s_.data();
+  s_ = std::make_unique_for_overwrite<double[]>(extent * rank_);
+  double* to = s_.get();
   for (const LowRankProduct& product : products) {
     if (product.rank == 0 || extent == 0) continue;
     const size_t total = product.rank * extent;
@@ -94,14 +94,14 @@ void ProductSide::Read(const std::string& tensor, const std::vector<LowRankProdu
 bool ProductSide::ByCholesky() {
   if (rank_ > extent_) return false;
   r_.assign(rank_ * rank_, 0);
-  linalg::Gram(extent_, rank_, {s_.data(), extent_, true}, 0, r_.data());
+  linalg::Gram(extent_, rank_, {s_.get(), extent_, true}, 0, r_.data());
   return UpperFromGram(rank_, kLeastReciprocalCondition, r_.data());
 }
 
 void ProductSide::Orthogonalize() {
   core_rank_ = std::min(extent_, rank_);
   explicit_q_ = !ByCholesky();
-  if (explicit_q_) r_ = linalg::HouseholderQr(extent_, rank_, s_.data());
+  if (explicit_q_) r_ = linalg::HouseholderQr(extent_, rank_, s_.get());
 }
 
 void ProductSide::ToOwnColumns(size_t k, double* m) const {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -50,14 +51,15 @@ class ProductSide {
   /// m [core_rank × k], row-major, becomes what S's own columns must be multiplied with to give Q·m.
   void ToOwnColumns(size_t k, double* m) const;
   /// S or Q, as [columns × extent] row-major, to multiply with what ToOwnColumns left.
-  const double* columns() const { return s_.data(); }
+  const double* columns() const { return s_.get(); }
 
  private:
   bool ByCholesky();
 
   size_t extent_ = 0, rank_ = 0, core_rank_ = 0;
   bool explicit_q_ = false;
-  std::vector<double> s_;
+  /// Not a vector, whose zeros would be one more pass over the largest memory there is.
+  std::unique_ptr<double[]> s_;
   std::vector<double> r_;
 };
 
