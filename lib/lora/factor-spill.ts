@@ -100,7 +100,7 @@ export class FactorSpill {
     try {
       const bytes = await readRange(handle, from.offset, from.length, { file: this.path })
       const item = from.length / (rows * columns)
-      const source = itemsOf(bytes.slice(), item)
+      const source = itemsOf(new Uint8Array(bytes), item)
       const target = itemsOf(new Uint8Array(from.length), item)
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < columns; j++) target[j * rows + i] = source[i * columns + j]!
