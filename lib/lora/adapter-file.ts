@@ -6,28 +6,20 @@ import type { CopyJob, NativeRegion, Operand } from '../binding/binding-types.js
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { NativeFiles } from '../binding/native-files.js'
-import type { Dtype } from '../checkpoint/checkpoint-types.js'
-import { isFloatDtype } from '../checkpoint/dtypes.js'
+import { byteLength, isFloatDtype } from '../checkpoint/dtypes.js'
 import { layoutSafetensors, type SafetensorsLayout } from '../checkpoint/safetensors-layout.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { writeFileAtomic } from '../io/write-file-atomic.js'
 import { writeRange } from '../io/write-range.js'
-import type { AdapterOutput } from './adapter-types.js'
+import type { AdapterOutput, AdapterTensor } from './adapter-types.js'
 import { CONFIG_FILE } from './open-adapter.js'
 
 /** Kohya's scripts and web UIs tell models apart by this key: SHA-256 of the bytes behind the header. */
 const HASH_KEY = 'sshs_model_hash'
 /** As long as a hash, so that the header has its length before the hash is known. */
 const NO_HASH = '0'.repeat(64)
-
-/** A tensor with the length that its place in the file has. */
-interface PlacedTensor {
-  name: string
-  dtype: Dtype
-  length: number
-}
 
 /** How the files of an adapter are written. */
 export interface AdapterFileOptions {
@@ -47,7 +39,7 @@ export class AdapterFile {
   readonly #output: AdapterOutput
   readonly #options: AdapterFileOptions
   readonly #layout: SafetensorsLayout
-  readonly #tensors: ReadonlyMap<string, PlacedTensor>
+  readonly #tensors: ReadonlyMap<string, AdapterTensor>
   readonly #factors = new Map<string, string>()
 
   private constructor(folder: string, output: AdapterOutput, options: AdapterFileOptions) {
@@ -55,13 +47,7 @@ export class AdapterFile {
     this.#output = output
     this.#options = options
     this.#layout = layoutSafetensors(output.tensors, this.#metadata(NO_HASH))
-    const ends = [...this.#layout.offsets].sort(([, a], [, b]) => a - b)
-    const lengths = new Map(
-      ends.map(([name, begin], i) => [name, (ends[i + 1]?.[1] ?? this.#layout.fileBytes) - begin]),
-    )
-    this.#tensors = new Map(
-      output.tensors.map(({ name, dtype }) => [name, { name, dtype, length: lengths.get(name)! }]),
-    )
+    this.#tensors = new Map(output.tensors.map((tensor) => [tensor.name, tensor]))
     for (const tensor of output.tensors) {
       if (tensor.from === 'a' || tensor.from === 'b')
         this.#factors.set(key(tensor.module, tensor.from), tensor.name)
@@ -112,9 +98,9 @@ export class AdapterFile {
    * @returns an operand to write to
    */
   factor(module: string, side: 'a' | 'b'): Operand {
-    const tensor = this.#tensors.get(this.#factors.get(key(module, side)) ?? '')
-    if (tensor === undefined || !isFloatDtype(tensor.dtype)) {
-      throw new TaskfoldError('INTERNAL', `${module} has no factor ${side} to write`)
+    const tensor = this.#factor(module, side)
+    if (!isFloatDtype(tensor.dtype)) {
+      throw new TaskfoldError('INTERNAL', `factor ${side} of ${module} is ${tensor.dtype}`)
     }
     return { region: this.#region(tensor), dtype: tensor.dtype }
   }
@@ -126,9 +112,7 @@ export class AdapterFile {
    * @returns bytes
    */
   factorBytes(module: string): number {
-    const lengthOf = (side: 'a' | 'b') =>
-      this.#tensors.get(this.#factors.get(key(module, side)) ?? '')?.length ?? 0
-    return lengthOf('a') + lengthOf('b')
+    return lengthOf(this.#factor(module, 'a')) + lengthOf(this.#factor(module, 'b'))
   }
 
   /**
@@ -153,20 +137,25 @@ export class AdapterFile {
     const { files, signal } = this.#options
     const copies: CopyJob['copies'] = []
     for (const tensor of this.#output.tensors) {
-      const target = this.#tensors.get(tensor.name)!
-      if (target.length === 0) continue
+      if (lengthOf(tensor) === 0) continue
       if (tensor.from === 'bytes')
         await writeRange(this.path, tensor.bytes, this.#layout.offsets.get(tensor.name)!)
       if (tensor.from === 'copy')
-        copies.push({ name: tensor.name, from: files.region(tensor.info), to: this.#region(target) })
+        copies.push({ name: tensor.name, from: files.region(tensor.info), to: this.#region(tensor) })
     }
     if (copies.length === 0) return
     await callNative((control) => native().copyRegions({ copies }, control), { signal })
   }
 
-  #region(tensor: { name: string; length: number }): NativeRegion {
+  #factor(module: string, side: 'a' | 'b'): AdapterTensor {
+    const tensor = this.#tensors.get(this.#factors.get(key(module, side)) ?? '')
+    if (tensor !== undefined) return tensor
+    throw new TaskfoldError('INTERNAL', `${module} has no factor ${side} to write`)
+  }
+
+  #region(tensor: AdapterTensor): NativeRegion {
     const file = this.#options.files.open(this.path, 'w')
-    return { file, offset: this.#layout.offsets.get(tensor.name)!, length: tensor.length }
+    return { file, offset: this.#layout.offsets.get(tensor.name)!, length: lengthOf(tensor) }
   }
 
   #metadata(hash: string): Record<string, string> {
@@ -186,6 +175,10 @@ export class AdapterFile {
     }
     return hash.digest('hex')
   }
+}
+
+function lengthOf({ dtype, shape }: AdapterTensor): number {
+  return byteLength(dtype, shape)
 }
 
 function key(module: string, side: 'a' | 'b'): string {

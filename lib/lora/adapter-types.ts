@@ -1,3 +1,4 @@
+import type { FileRange } from '../binding/native-files.js'
 import type { Checkpoint, Dtype, TensorInfo } from '../checkpoint/checkpoint-types.js'
 
 /** What a LoRA layer is laid over. */
@@ -54,7 +55,7 @@ export type AdapterTensor = {
   readonly shape: readonly number[]
 } & (
   | { readonly from: 'a' | 'b'; readonly module: string }
-  | { readonly from: 'copy'; readonly info: TensorInfo }
+  | { readonly from: 'copy'; readonly info: FileRange }
   | { readonly from: 'bytes'; readonly bytes: Uint8Array }
 )
 

@@ -1,7 +1,5 @@
 import { rm } from 'node:fs/promises'
 import type { FloatDtype, NativeRegion, Operand } from '../binding/binding-types.js'
-import { callNative } from '../binding/call-native.js'
-import { native } from '../binding/load-binding.js'
 import type { NativeFiles } from '../binding/native-files.js'
 import { byteLength } from '../checkpoint/dtypes.js'
 import { openInput } from '../io/open-input.js'
@@ -63,24 +61,6 @@ export class FactorSpill {
         return { rows, columns, rank: kept, dtype, b, a }
       },
     }
-  }
-
-  /**
-   * Copies factors to where they belong.
-   *
-   * @param name - of the layer, for errors
-   * @param from - place in this file
-   * @param to - as long
-   * @param signal - stops it
-   */
-  async copy(
-    name: string,
-    from: { offset: number; length: number },
-    to: Operand,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const copies = [{ name, from: { file: this.#files.open(this.path, 'w'), ...from }, to: to.region }]
-    await callNative((control) => native().copyRegions({ copies }, control), { signal })
   }
 
   /**

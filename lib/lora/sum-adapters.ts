@@ -1,3 +1,4 @@
+import { compareNames } from '../checkpoint/names.js'
 import { quoteName } from '../errors/quote-name.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { AdapterWarning, LoraAdapter, LoraLayer } from './adapter-types.js'
@@ -49,7 +50,7 @@ export function sumAdapters(adapters: readonly WeightedAdapter[]): SummedLayer[]
       known.rank += layer.rank
     }
   }
-  return [...sums.values()].sort((a, b) => (a.module < b.module ? -1 : 1))
+  return [...sums.values()].sort((a, b) => compareNames(a.module, b.module))
 }
 
 function assertAlike(task: string, first: LoraLayer, layer: LoraLayer): void {

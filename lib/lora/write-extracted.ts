@@ -35,22 +35,24 @@ export async function writeExtracted(
   const tensors: AdapterTensor[] = []
   for (const tensor of described.tensors) {
     const entry = tensor.from === 'a' || tensor.from === 'b' ? byModule.get(tensor.module) : undefined
-    if (entry?.layer.transposed) {
-      const { a, b, rows, columns, rank } = entry.factors
+    if (entry === undefined) {
+      tensors.push(tensor)
+      continue
+    }
+    const { name, dtype, shape } = tensor
+    const { a, b, rows, columns, rank } = entry.factors
+    if (entry.layer.transposed) {
       // Of ΔWᵀ = AᵀBᵀ: the adapter's A is Bᵀ, its B is Aᵀ.
       const bytes = await (tensor.from === 'a'
         ? found.spill.transposed(b, rows, rank)
         : found.spill.transposed(a, rank, columns))
-      const { name, dtype, shape } = tensor
       tensors.push({ name, dtype, shape, from: 'bytes', bytes })
-    } else tensors.push(tensor)
+    } else {
+      const place = tensor.from === 'a' ? a : b
+      tensors.push({ name, dtype, shape, from: 'copy', info: { file: found.spill.path, ...place } })
+    }
   }
   const file = await AdapterFile.create(folder, { ...described, tensors }, { files, signal, sync })
-  for (const { layer, factors } of found.layers) {
-    if (layer.transposed) continue
-    await found.spill.copy(layer.module, factors.b, file.factor(layer.module, 'b'), signal)
-    await found.spill.copy(layer.module, factors.a, file.factor(layer.module, 'a'), signal)
-  }
   await file.finish()
   return {
     rank: Math.max(...found.layers.map(({ factors }) => factors.rank)),

@@ -20,7 +20,7 @@ import { openPack } from '../pack/open-pack.js'
 import { checkMergeOptions, type LoraMergeOptions, type MergeSettings } from './lora-merge-options.js'
 import { mergedTensors } from './merged-tensors.js'
 import { assertBase, fingerprintTensors, openBase } from './open-base.js'
-import { openPackAdapter } from './open-pack-adapter.js'
+import { assertAdapterFiles, openPackAdapter, type PackAdapter } from './open-pack-adapter.js'
 import { planMerged } from './plan-merged.js'
 import { writeMergedIndex, writeMergedShard } from './write-merged-shard.js'
 
@@ -89,17 +89,14 @@ async function openInputs(settings: MergeSettings): Promise<MergeInputs> {
   return { base, adapters }
 }
 
-/** The base is checked as unfolding does. */
+/** Base and stored adapters are checked as unfolding does. */
 async function openFamilyInputs(settings: MergeSettings): Promise<MergeInputs> {
   const { base: place, cacheDir, signal, threads, lambda: coefficient } = settings
   const pack = await openPack(settings.family!, { signal })
-  const adapters: WeightedAdapter[] = []
-  for (const task of pack.manifest.tasks) {
-    if (task.codec !== 'lora') continue
-    const { name, adapter } = await openPackAdapter(pack, task, signal)
-    adapters.push({ name, adapter, coefficient })
-  }
-  if (adapters.length === 0) {
+  const tasks: PackAdapter[] = []
+  for (const task of pack.manifest.tasks)
+    if (task.codec === 'lora') tasks.push(await openPackAdapter(pack, task, signal))
+  if (tasks.length === 0) {
     throw new TaskfoldError('INVALID_ARGUMENT', `${pack.folder} has no LoRA task to merge`, {
       file: pack.folder,
       hint: 'the merge of full fine-tunes is its merged/ folder',
@@ -108,11 +105,12 @@ async function openFamilyInputs(settings: MergeSettings): Promise<MergeInputs> {
   const base = await openBase(pack, { base: place, cacheDir }, signal)
   const files = new NativeFiles()
   try {
+    for (const task of tasks) await assertAdapterFiles(pack, task, { files, signal, threads })
     await assertBase(pack, base, await fingerprintTensors(base.tensors.values(), { files, signal, threads }))
   } finally {
     files.close()
   }
-  return { base, adapters }
+  return { base, adapters: tasks.map(({ name, adapter }) => ({ name, adapter, coefficient })) }
 }
 
 type Written = Pick<LoraMergeResult, 'output' | 'bytes' | 'modules' | 'adapter' | 'warnings'>

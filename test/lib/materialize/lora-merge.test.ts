@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { readCheckpoint } from '../../../lib/checkpoint/open-checkpoint.js'
@@ -128,6 +128,11 @@ test('the LoRA tasks of a family merge like the adapters they were made of, the 
   await t.throwsAsync(again(), { code: 'NOT_FOUND' })
   await again(join(folder, 'moved'))
   await t.throwsAsync(loraMerge({ family: folded, tasks, output }), { code: 'INVALID_ARGUMENT' })
+  const stored = join(folded, 'tasks/a/adapter_model.safetensors')
+  const bytes = readFileSync(stored)
+  bytes[bytes.length - 2]! ^= 1
+  writeFileSync(stored, bytes)
+  await t.throwsAsync(again(join(folder, 'moved')), { code: 'HASH_MISMATCH' })
 })
 
 test('wrong options, other bases and adapters that do not fit are refused', async (t) => {
