@@ -6,14 +6,20 @@ import { copyModelFiles } from '../checkpoint/model-files.js'
 import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
-import { AdapterFile } from './adapter-file.js'
-import { type AdapterReport, energyShares, type LayerReport, splitEnergy } from './adapter-report.js'
-import type { AdapterOutput, LoraAdapter, LoraLayer } from './adapter-types.js'
+import type { AdapterReport } from './adapter-report.js'
+import type { LoraAdapter, LoraLayer } from './adapter-types.js'
 import { chooseRanks } from './choose-ranks.js'
 import { CONFIG_FILE } from './open-adapter.js'
 import type { RankRule } from './rank-rule.js'
 import { describeResized } from './resized-adapter.js'
-import { type LayerSum, truncateLayers } from './truncate-layers.js'
+import { type LayerSum, layerBytes, truncateLayers } from './truncate-layers.js'
+import {
+  layerReports,
+  outputFacts,
+  type TruncatedOutput,
+  truncateBytes,
+  writeTruncated,
+} from './write-truncated.js'
 
 /** How an adapter is written. */
 export interface WriteAdapterOptions {
@@ -41,8 +47,7 @@ export interface WriteAdapterOptions {
  * @returns bytes, twice those of the factors when ranks depend on singular values
  */
 export function decomposeBytes(adapter: LoraAdapter, rule: RankRule | null): number {
-  const bytes = factorBytes(adapter)
-  return rule === null || rule.kind === 'rank' ? bytes : 2 * bytes
+  return truncateBytes(factorBytes(adapter), rule)
 }
 
 /**
@@ -75,7 +80,7 @@ export async function writeResizedAdapter(
   try {
     const written = await (options.rule === null
       ? copyVerbatim(adapter, folder, files, options)
-      : writeTruncated(adapter, folder, files, options.rule, options))
+      : writeLower(adapter, folder, files, options.rule, options))
     await copyModelFiles({ folder: adapter.folder, otherFiles: adapter.otherFiles }, folder, options)
     await assertUnchanged(adapter.checkpoint)
     throwIfAborted(options.signal)
@@ -122,46 +127,35 @@ export async function previewResizedAdapter(
       const module = tensor.from === 'a' || tensor.from === 'b' ? tensor.module : ''
       bytes.set(module, (bytes.get(module) ?? 0) + byteLength(tensor.dtype, tensor.shape))
     }
-    return {
-      ...outputReport(adapter, output),
-      ...layerReports(adapter, values, ({ module }) => [ranks.get(module)!, bytes.get(module)!]),
+    return withAdapter(adapter, {
+      ...outputFacts(output),
+      ...layerReports(layerSums(adapter), values, ({ module }) => [ranks.get(module)!, bytes.get(module)!]),
       bytesAfter: [...bytes.values()].reduce((sum, length) => sum + length, 0),
-    }
+    })
   } finally {
     files.close()
   }
 }
 
-async function writeTruncated(
+async function writeLower(
   adapter: LoraAdapter,
   folder: string,
   files: NativeFiles,
   rule: RankRule,
   options: WriteAdapterOptions,
 ): Promise<AdapterReport> {
-  const { threads, signal, sync, onBytes } = options
-  const sums = layerSums(adapter)
-  const needsValues = rule.kind !== 'rank'
-  const values = needsValues ? await truncateLayers(sums, null, { files, threads, signal, onBytes }) : null
-  const { ranks, output } = describeRanks(adapter, values, rule, options)
+  const describe = (values: readonly Float64Array[] | null) => describeRanks(adapter, values, rule, options)
   const hash = adapter.format === 'kohya'
-  const file = await AdapterFile.create(folder, output, { files, signal, sync, hash })
-  const before = needsValues ? decomposeBytes(adapter, rule) / 2 : 0
-  const found = await truncateLayers(
-    sums,
-    (module) => ({
-      rank: ranks.get(module)!,
-      b: file.factor(module, 'b'),
-      a: file.factor(module, 'a'),
-    }),
-    { files, threads, signal, onBytes: (bytes) => onBytes?.(before + bytes) },
-  )
-  await file.finish()
-  return {
-    ...outputReport(adapter, output),
-    ...layerReports(adapter, found, ({ module }) => [ranks.get(module)!, file.factorBytes(module)]),
-    bytesAfter: file.tensorBytes,
-  }
+  const written = await writeTruncated(layerSums(adapter), folder, describe, { ...options, files, hash })
+  return withAdapter(adapter, written)
+}
+
+/** What the report of a written adapter has of the one that it was made of. */
+function withAdapter(
+  { otherFiles, checkpoint }: LoraAdapter,
+  report: Omit<AdapterReport, 'bytesBefore'>,
+): AdapterReport {
+  return { ...report, files: [...report.files, ...otherFiles], bytesBefore: checkpoint.totalBytes }
 }
 
 /** `values` may be left out by rules that do not look at them. */
@@ -170,7 +164,7 @@ function describeRanks(
   values: readonly Float64Array[] | null,
   rule: RankRule,
   { dtype = 'keep', maxRank }: Pick<WriteAdapterOptions, 'dtype' | 'maxRank'>,
-): { ranks: Map<string, number>; output: AdapterOutput } {
+): TruncatedOutput {
   const layers = adapter.layers.map((layer, i) => ({
     module: layer.module,
     rows: layer.rows,
@@ -183,21 +177,12 @@ function describeRanks(
   return { ranks, output: describeResized(adapter, ranks, { dtype }) }
 }
 
-function outputReport(
-  { otherFiles }: LoraAdapter,
-  { fileName, config, warnings }: AdapterOutput,
-): Pick<AdapterReport, 'fileName' | 'files' | 'warnings'> {
-  const files = [fileName, ...(config === null ? [] : [CONFIG_FILE]), ...otherFiles]
-  return { fileName, files, warnings: [...warnings] }
-}
-
 async function copyVerbatim(
   adapter: LoraAdapter,
   folder: string,
   files: NativeFiles,
   options: WriteAdapterOptions,
 ): Promise<AdapterReport> {
-  const found = await truncateLayers(layerSums(adapter), null, { files, ...options })
   const [weights] = adapter.checkpoint.files
   const names = [basename(weights!.path), ...(adapter.config === null ? [] : [CONFIG_FILE])]
   for (const name of names) {
@@ -207,36 +192,17 @@ async function copyVerbatim(
       throw toTaskfoldError(error, { file: from, action: 'copy' })
     })
   }
-  return {
-    fileName: names[0]!,
-    files: [...names, ...adapter.otherFiles],
-    ...layerReports(adapter, found, ({ rank, a, b }) => [rank, a.length + b.length]),
-    warnings: [],
+  const sums = layerSums(adapter)
+  const found = await truncateLayers(sums, null, { files, ...options })
+  const ranks = new Map(adapter.layers.map(({ module, rank }) => [module, rank]))
+  return withAdapter(adapter, {
+    ...{ fileName: names[0]!, files: names, warnings: [] },
+    ...layerReports(sums, found, (sum) => [ranks.get(sum.module)!, layerBytes(sum)]),
     bytesAfter: adapter.checkpoint.totalBytes,
-  }
+  })
 }
 
 function bytesPerParameter(layer: LoraLayer, dtype: 'keep' | 'F32' | 'F16' | 'BF16'): number {
   if (dtype !== 'keep') return dtype === 'F32' ? 4 : 2
   return layer.a.elements === 0 ? 4 : layer.a.length / layer.a.elements
-}
-
-/** `after` gives the rank and the bytes that a layer has now. */
-function layerReports(
-  adapter: LoraAdapter,
-  found: readonly Float64Array[],
-  after: (layer: LoraLayer) => [rank: number, bytes: number],
-): Pick<AdapterReport, 'layers' | 'rank' | 'bytesBefore'> {
-  const layers = adapter.layers.map((layer, i): LayerReport => {
-    const { module, rows, columns, rank, a, b } = layer
-    const [rankAfter, bytesAfter] = after(layer)
-    return {
-      ...{ module, rows, columns, rankBefore: rank, rankAfter },
-      singularValues: Array.from(found[i]!),
-      ...energyShares(splitEnergy(found[i]!, rankAfter)),
-      ...{ bytesBefore: a.length + b.length, bytesAfter },
-    }
-  })
-  const rank = layers.reduce((most, { rankAfter }) => Math.max(most, rankAfter), 0)
-  return { layers, rank, bytesBefore: adapter.checkpoint.totalBytes }
 }
