@@ -12,21 +12,32 @@ class DeviceBuffer {
   DeviceBuffer() = default;
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
-  ~DeviceBuffer() {
-    if (data_ != nullptr) cudaFree(data_);
+  ~DeviceBuffer() { Free(); }
+
+  /// Frees what it had. 0 bytes: data() is null.
+  cudaError_t Allocate(size_t bytes) {
+    Free();
+    if (bytes == 0) return cudaSuccess;
+    const cudaError_t result = cudaMalloc(&data_, bytes);
+    if (result == cudaSuccess) {
+      bytes_ = bytes;
+    } else {
+      data_ = nullptr;
+    }
+    return result;
+  }
+  void Free() {
+    if (data_ != nullptr) (void)cudaFree(data_);
+    data_ = nullptr;
+    bytes_ = 0;
   }
 
-  /// Once per object. 0 bytes: data() stays null.
-  cudaError_t Allocate(size_t bytes) { return bytes == 0 ? cudaSuccess : cudaMalloc(&data_, bytes); }
-
-  template <typename T>
-  T* As() const {
-    return static_cast<T*>(data_);
-  }
   void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
 
  private:
   void* data_ = nullptr;
+  size_t bytes_ = 0;
 };
 
 }  // namespace taskfold::cuda

@@ -1,22 +1,26 @@
 #pragma once
+// Numbers to tune, in one place. None of them was measured on a GPU yet. scripts/check-cuda-resources.mjs
+// compares what nvcc says a kernel takes with this plan.
 
 #include <cstdint>
 
 namespace taskfold::cuda {
 
-/// Numbers to tune, in one place. None of them was measured on a GPU yet.
-struct ScatterTuning {
-  /// Threads of one CUDA block; each CUDA block patches one 65 536-element block of the tensor at a time.
-  uint32_t threads = 256;
-  /// CUDA blocks per multiprocessor; the rest of the tensor's blocks is taken in further rounds.
-  uint32_t blocks_per_multiprocessor = 8;
+/// One kind of kernel.
+struct Tuning {
+  /// Threads of a block.
+  uint32_t threads;
+  /// Blocks of a multiprocessor that the grid is sized for; what is left is taken in further rounds.
+  uint32_t blocks_per_multiprocessor;
+  /// Registers that a thread may take, so that these blocks fit a multiprocessor's 65 536.
+  uint32_t most_registers;
 };
 
-/// `major` is the device's compute capability.
-inline ScatterTuning TuneScatter(int32_t major) {
-  ScatterTuning tuning;
-  if (major >= 9) tuning.threads = 512;
-  return tuning;
+constexpr Tuning Plan(uint32_t threads, uint32_t blocks) {
+  return {threads, blocks, 65536 / (threads * blocks) / 8 * 8};
 }
+
+/// Elementwise: conversion. Memory-bound, so as many threads as fit.
+inline constexpr Tuning kConvertTuning = Plan(256, 8);
 
 }  // namespace taskfold::cuda

@@ -45,8 +45,9 @@ const NATIVE_ROOMS = {
   backend: ['core'],
   cpu: ['core', 'backend'],
   linalg: ['core'],
-  ops: ['core', 'backend', 'linalg'],
-  addon: ['core', 'backend', 'ops'],
+  device: ['core', 'backend'],
+  ops: ['core', 'backend', 'linalg', 'device'],
+  addon: ['core', 'backend', 'device', 'ops'],
   cuda: ['core', 'backend'],
 }
 /** System header → the only rooms that may see it. */
@@ -59,7 +60,9 @@ const GUARDED_HEADERS = [
 /** The one place that names the backends, and the C interface that the loader opens. */
 const NATIVE_EXCEPTIONS = new Set([
   'native/backend/registry.cpp → cpu/cpu_backend.h',
-  'native/backend/cuda_loader.cpp → taskfold_cuda.h',
+  'native/backend/cuda_library.h → taskfold_cuda.h',
+  'native/backend/cuda_library.h → taskfold_cuda_kernels.h',
+  'native/backend/cuda_library.h → taskfold_cuda_linalg.h',
 ])
 
 const problems = []
@@ -143,8 +146,8 @@ function checkNative(file, text) {
     if (guard || bracket === '<' || NATIVE_EXCEPTIONS.has(`${file} → ${header}`)) continue
     if (header.split('/').includes('..')) problem(file, line, `"${header}": write it as room/file.h`)
     const targetRoom = header.includes('/') ? header.split('/')[0] : room
-    if (room !== 'cuda' && header === 'taskfold_cuda.h')
-      problem(file, line, 'only the CUDA loader may include it')
+    if (room !== 'cuda' && /^taskfold_cuda/.test(header))
+      problem(file, line, 'only native/backend/cuda_library.h may include it')
     if (targetRoom !== room && !allowed.includes(targetRoom)) {
       problem(file, line, `${room} must not include ${header}; allowed: ${allowed.join(', ') || 'nothing'}`)
     }

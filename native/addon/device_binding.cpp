@@ -15,7 +15,7 @@ Napi::Value Devices(const Napi::CallbackInfo& info) {
   cpu.Set("simd", CurrentSimdTargetName());
   cpu.Set("simdAvailable", StringArray(env, SimdTargetNames()));
   cpu.Set("threads", static_cast<double>(MachineThreads()));
-  const CudaStatus status = ProbeCuda(AddonData::Of(env).cuda_library);
+  const CudaStatus status = ProbeCuda(AddonData::Of(env).cuda_library, false);
   const Napi::Array devices = Napi::Array::New(env, status.devices.size());
   for (size_t i = 0; i < status.devices.size(); i++) {
     const Napi::Object device = Napi::Object::New(env);

@@ -9,6 +9,9 @@
 
 namespace taskfold {
 
+/// GPUs that jobs may use: native/device/device_set.h.
+class DeviceSet;
+
 /// Shared between JavaScript and running jobs.
 struct CancelFlag {
   std::atomic<bool> cancelled{false};
@@ -17,8 +20,8 @@ struct CancelFlag {
 /// What a job polls and reports while it runs.
 class RunControl {
  public:
-  RunControl(std::shared_ptr<CancelFlag> flag, unsigned threads)
-      : flag_(std::move(flag)), threads_(threads) {}
+  RunControl(std::shared_ptr<CancelFlag> flag, unsigned threads, std::shared_ptr<DeviceSet> devices = nullptr)
+      : flag_(std::move(flag)), threads_(threads), devices_(std::move(devices)) {}
 
   bool Cancelled() const {
     return stopping_.load(std::memory_order_relaxed) ||
@@ -40,10 +43,13 @@ class RunControl {
   }
   /// Threads at most, the caller's included; 0: the machine's.
   unsigned threads() const { return threads_; }
+  /// The GPUs to work on; null: the CPU.
+  DeviceSet* devices() const { return devices_.get(); }
 
  private:
   std::shared_ptr<CancelFlag> flag_;
   unsigned threads_;
+  std::shared_ptr<DeviceSet> devices_;
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> progress_{0};
   std::atomic<int64_t> reported_{0};

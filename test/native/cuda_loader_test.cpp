@@ -19,14 +19,14 @@ void Check(bool ok, const char* what, const taskfold::CudaStatus& status) {
 
 int main() {
   for (const char* path : {"", "no-such-plugin.so", "/no/such/folder/taskfold_cuda.so"}) {
-    const taskfold::CudaStatus status = taskfold::ProbeCuda(path);
+    const taskfold::CudaStatus status = taskfold::ProbeCuda(path, false);
     Check(!status.available && status.devices.empty(), "a missing plug-in is not available", status);
     Check(!status.reason.empty(), "a reason is given", status);
   }
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([] {
-      const taskfold::CudaStatus status = taskfold::ProbeCuda("/no/such/folder/taskfold_cuda.so");
+      const taskfold::CudaStatus status = taskfold::ProbeCuda("/no/such/folder/taskfold_cuda.so", false);
       Check(!status.available && !status.reason.empty(), "threads get the same answer", status);
     });
   }
