@@ -129,7 +129,7 @@ TF_CUDA_EXPORT int tf_cuda_scatter(tf_cuda_queue* queue, const tf_cuda_scatter_j
 /* In-place switch between tasks. Entering a delta exchanges dense[position] with values[i], so that `values`
  * holds θ*'s items meanwhile; leaving it exchanges them back. `leave` is done before `enter`, block by block.
  */
-typedef struct tf_cuda_switch_tensor {
+typedef struct tf_cuda_swap_tensor {
   void* dense; /* in/out [elements] items */
   uint64_t elements;
   uint32_t item_bytes;
@@ -137,14 +137,14 @@ typedef struct tf_cuda_switch_tensor {
   uint64_t first_block; /* blocks of all tensors before this one in the list */
   tf_cuda_delta leave;
   tf_cuda_delta enter;
-} tf_cuda_switch_tensor;
-typedef struct tf_cuda_switch_job {
-  const tf_cuda_switch_tensor* tensors; /* device [tensor_count] */
+} tf_cuda_swap_tensor;
+typedef struct tf_cuda_swap_job {
+  const tf_cuda_swap_tensor* tensors; /* device [tensor_count] */
   uint32_t tensor_count;
   uint64_t blocks;   /* of all tensors */
   uint64_t* refused; /* in/out [1] */
-} tf_cuda_switch_job;
-TF_CUDA_EXPORT int tf_cuda_switch(tf_cuda_queue* queue, const tf_cuda_switch_job* job, TF_CUDA_ERROR);
+} tf_cuda_swap_job;
+TF_CUDA_EXPORT int tf_cuda_swap(tf_cuda_queue* queue, const tf_cuda_swap_job* job, TF_CUDA_ERROR);
 
 /* to[i] = round(from[i]) between any two dtypes; same dtype: NaN become the canonical one. */
 typedef struct tf_cuda_convert_job {
@@ -166,7 +166,7 @@ typedef struct tf_cuda_digest_job {
 TF_CUDA_EXPORT int tf_cuda_digest(tf_cuda_queue* queue, const tf_cuda_digest_job* job, TF_CUDA_ERROR);
 
 #define TF_CUDA_KERNEL_FUNCTIONS(X) \
-  X(merge) X(count) X(rank) X(place) X(emit) X(scatter) X(switch) X(convert) X(digest)
+  X(merge) X(count) X(rank) X(place) X(emit) X(scatter) X(swap) X(convert) X(digest)
 
 #ifdef __cplusplus
 }

@@ -34,5 +34,5 @@ export interface Devices {
  * @throws TaskfoldError NATIVE_BINDING when the addon cannot be loaded
  */
 export function devices(): Devices {
-  return native().devices()
+  return { ...native().devices(), cuda: native().probeCuda(false) }
 }

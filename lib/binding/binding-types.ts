@@ -7,7 +7,11 @@
  * place of a task in the job, or 'task' where there is one; 'b', 'a', 'matrix', 'minus', 'outB', 'outA').
  */
 
+import type { DeviceBinding, NativeDeviceSet } from './device-types.js'
 import type { ResidentBinding } from './resident-types.js'
+
+export type * from './device-types.js'
+export type * from './resident-types.js'
 
 /** Floating dtypes the kernels compute with, by their safetensors names. */
 export type FloatDtype = 'F32' | 'F16' | 'BF16' | 'F8_E4M3' | 'F8_E5M2'
@@ -45,16 +49,6 @@ export interface JobControl {
   threads?: number
   /** GPUs to work on, for the jobs that have a kernel there; absent: the CPU. Elementwise jobs give the same bits. */
   device?: NativeDeviceSet
-}
-
-/** Opened GPUs with their streams, buffers and pinned memory. Jobs that run keep it alive. */
-export interface NativeDeviceSet {
-  /** Numbers of the devices. */
-  readonly devices: number[]
-  /** Device memory that jobs use at most, a device. */
-  readonly memoryBytes: number
-  /** Gives streams and memory back once no job uses them. Idempotent. */
-  close(): void
 }
 
 /** One tensor of a merge: θ0, the θt in task order, and where θ* goes (null: not stored). */
@@ -359,35 +353,8 @@ export interface RandomizedSvdResult {
   squaredNorm: number
 }
 
-/** What is known of CUDA. */
-export interface NativeCuda {
-  available: boolean
-  /** One sentence; empty when available. */
-  reason: string
-  /** 1000 · major + 10 · minor; 0: not known. */
-  driverVersion: number
-  runtimeVersion: number
-  devices: NativeCudaDevice[]
-}
-
-export interface NativeCudaDevice {
-  index: number
-  name: string
-  busId: string
-  memoryBytes: number
-  /** 0 when the devices were not started to ask. */
-  freeBytes: number
-  /** "9.0" */
-  computeCapability: string
-  multiprocessors: number
-}
-
-export interface NativeDevices {
-  cpu: { simd: string; simdAvailable: string[]; threads: number }
-}
-
 /** The exports of taskfold.node. */
-export interface NativeBinding extends ResidentBinding {
+export interface NativeBinding extends DeviceBinding, ResidentBinding {
   /** flags: 'r' existing, read only; 'w' create or open for reading and writing, never truncates. */
   openFile(path: string, flags: 'r' | 'w'): NativeFile
   /** Sets the length of a 'w' file and reserves its blocks where the file system can. Rejects with DISK_FULL. */
@@ -415,18 +382,4 @@ export interface NativeBinding extends ResidentBinding {
   truncateProducts(job: TruncateJob, control: JobControl): Promise<Float64Array[]>
   addProducts(job: { tensors: AddProductsTensor[] }, control: JobControl): Promise<void>
   randomizedSvd(job: RandomizedSvdJob, control: JobControl): Promise<RandomizedSvdResult>
-  devices(): NativeDevices
-  /** Opens the CUDA plug-in and lists devices, in this process. `start`: starts each one as well. */
-  probeCuda(start: boolean): NativeCuda
-  /** Loads libcuda.so.1, and calls nothing of it. */
-  cudaDriverPresent(): boolean
-  /**
-   * Opens GPUs, and compares every elementwise kernel with the CPU on each once. memoryBytes null: most of what is free.
-   * Rejects with DEVICE_UNAVAILABLE (no such device, other bits than the CPU) or OUT_OF_MEMORY.
-   */
-  openDevices(options: { devices: number[]; memoryBytes: number | null }): Promise<NativeDeviceSet>
-  /** Forces a SIMD target for the whole process (tests). Throws INVALID_ARGUMENT when the machine lacks it. */
-  setSimdTarget(name: string): void
-  /** Told by lib/native.cjs where the CUDA plug-in lies. */
-  setCudaLibrary(path: string): void
 }

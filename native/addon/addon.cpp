@@ -45,6 +45,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   function("addProducts", BindAddProducts);
   function("randomizedSvd", BindRandomizedSvd);
   function("devices", Devices);
+  function("probeCuda", BindProbeCuda);
+  function("cudaDriverPresent", BindCudaDriverPresent);
   function("setSimdTarget", BindSetSimdTarget);
   function("setCudaLibrary", SetCudaLibrary);
   return exports;

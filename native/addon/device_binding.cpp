@@ -3,6 +3,7 @@
 #include "addon/bindings.h"
 #include "addon/error_value.h"
 #include "addon/string_array.h"
+#include "backend/cuda_library.h"
 #include "backend/cuda_loader.h"
 #include "backend/registry.h"
 #include "core/thread_pool.h"
@@ -15,22 +16,39 @@ Napi::Value Devices(const Napi::CallbackInfo& info) {
   cpu.Set("simd", CurrentSimdTargetName());
   cpu.Set("simdAvailable", StringArray(env, SimdTargetNames()));
   cpu.Set("threads", static_cast<double>(MachineThreads()));
-  const CudaStatus status = ProbeCuda(AddonData::Of(env).cuda_library, false);
+  const Napi::Object result = Napi::Object::New(env);
+  result.Set("cpu", cpu);
+  return result;
+}
+
+Napi::Value BindProbeCuda(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsBoolean()) throw ArgumentError(env, "expected start to be true or false");
+  const CudaStatus status = ProbeCuda(AddonData::Of(env).cuda_library, info[0].As<Napi::Boolean>());
   const Napi::Array devices = Napi::Array::New(env, status.devices.size());
   for (size_t i = 0; i < status.devices.size(); i++) {
+    const CudaDevice& from = status.devices[i];
     const Napi::Object device = Napi::Object::New(env);
-    device.Set("name", status.devices[i].name);
-    device.Set("memoryBytes", static_cast<double>(status.devices[i].memory_bytes));
+    device.Set("index", from.index);
+    device.Set("name", from.name);
+    device.Set("busId", from.bus_id);
+    device.Set("memoryBytes", static_cast<double>(from.memory_bytes));
+    device.Set("freeBytes", static_cast<double>(from.free_bytes));
+    device.Set("computeCapability", std::to_string(from.major) + "." + std::to_string(from.minor));
+    device.Set("multiprocessors", from.multiprocessors);
     devices.Set(static_cast<uint32_t>(i), device);
   }
   const Napi::Object cuda = Napi::Object::New(env);
   cuda.Set("available", status.available);
   cuda.Set("reason", status.reason);
+  cuda.Set("driverVersion", status.driver_version);
+  cuda.Set("runtimeVersion", status.runtime_version);
   cuda.Set("devices", devices);
-  const Napi::Object result = Napi::Object::New(env);
-  result.Set("cpu", cpu);
-  result.Set("cuda", cuda);
-  return result;
+  return cuda;
+}
+
+Napi::Value BindCudaDriverPresent(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), CudaDriverPresent());
 }
 
 Napi::Value BindSetSimdTarget(const Napi::CallbackInfo& info) {
