@@ -101,6 +101,12 @@ class HostBlock {
   static void AtomicOr(T* at, T value) {
     *at |= value;
   }
+  /// Writes `value` if `expected` is there. Returns what was there.
+  static uint32_t AtomicCas(uint32_t* at, uint32_t expected, uint32_t value) {
+    const uint32_t before = *at;
+    if (before == expected) *at = value;
+    return before;
+  }
 
  private:
   uint32_t At(uint32_t i, uint32_t n) const {
@@ -184,6 +190,9 @@ class DeviceBlock {
   __device__ static void AtomicOr(uint32_t* at, uint32_t value) { atomicOr(at, value); }
   __device__ static void AtomicOr(uint64_t* at, uint64_t value) {
     atomicOr(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
+  }
+  __device__ static uint32_t AtomicCas(uint32_t* at, uint32_t expected, uint32_t value) {
+    return atomicCAS(at, expected, value);
   }
 
  private:

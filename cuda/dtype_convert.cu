@@ -13,7 +13,7 @@ int Convert(tf_cuda_queue* queue, const tf_cuda_convert_job& job, ErrorText erro
   using Body = ConvertBody<kFrom, kTo>;
   const Body body{static_cast<const typename Body::From*>(job.from), static_cast<typename Body::To*>(job.to),
                   job.elements, job.inexact};
-  const uint64_t per_block = Body::kStep * Body::kThreads;
+  constexpr uint64_t per_block = uint64_t{Body::kStep} * Body::kThreads;
   return Launch(
       queue,
       GridFor(queue, (job.elements + per_block - 1) / per_block, kConvertTuning.blocks_per_multiprocessor),
@@ -31,6 +31,9 @@ int tf_cuda_convert(tf_cuda_queue* queue, const tf_cuda_convert_job* job, char* 
   if (!IsDtype(job->from_dtype) || !IsDtype(job->to_dtype)) return Invalid(text, "convert: unknown dtype");
   if (job->elements == 0) return TF_CUDA_OK;
   if (job->from == nullptr || job->to == nullptr) return Invalid(text, "convert: a pointer is null");
+  if (!IsAligned(job->from) || !IsAligned(job->to)) {
+    return Invalid(text, "convert: from or to is not aligned to 16 bytes");
+  }
   return VisitDtype(static_cast<Dtype>(job->from_dtype), [&]<Dtype kFrom>() {
     return VisitDtype(static_cast<Dtype>(job->to_dtype),
                       [&]<Dtype kTo>() { return Convert<kFrom, kTo>(queue, *job, text); });

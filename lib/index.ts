@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export type { FloatDtype, IndexCode } from './binding/binding-types.js'
+export type { DeviceChoice, DeviceOptions, UsedDevice } from './binding/device-choice.js'
 export type { Checkpoint, CheckpointFile, Dtype, TensorInfo } from './checkpoint/checkpoint-types.js'
 export { type ReadCheckpointOptions, readCheckpoint } from './checkpoint/open-checkpoint.js'
 export { readTensor, type Tensor } from './checkpoint/read-tensor.js'
@@ -12,7 +13,7 @@ export {
   type WriteCheckpointOptions,
   writeCheckpoint,
 } from './checkpoint/write-checkpoint.js'
-export { type Devices, devices } from './devices.js'
+export { type CudaDevice, type Devices, devices } from './devices.js'
 export type { ErrorCode } from './errors/error-codes.js'
 export { type ErrorDetails, TaskfoldError } from './errors/taskfold-error.js'
 export {
@@ -78,6 +79,14 @@ export { type OpenAdapterOptions, openAdapter } from './lora/open-adapter.js'
 export { type LoraExtractPreview, previewLoraExtract } from './lora/preview-extract.js'
 export type { RankOptions } from './lora/rank-options.js'
 export type { RankRule } from './lora/rank-rule.js'
+export type {
+  LoadedModel,
+  LoadedTensor,
+  LoadOptions,
+  SharedModel,
+  SharedTensor,
+  SwitchOptions,
+} from './materialize/load-types.js'
 export { type LoraMergeResult, loraMerge } from './materialize/lora-merge.js'
 export type { AdapterInput, LoraMergeOptions } from './materialize/lora-merge-options.js'
 export type { MaterializeOptions, MaterializeResult } from './materialize/materialize.js'

@@ -11,7 +11,8 @@
  * @packageDocumentation
  */
 export type { FloatDtype, Threshold } from './binding/binding-types.js'
-export { type Devices, devices } from './devices.js'
+export type { DeviceChoice, DeviceOptions, UsedDevice } from './binding/device-choice.js'
+export { type CudaDevice, type Devices, devices } from './devices.js'
 export type { ErrorCode } from './errors/error-codes.js'
 export { type ErrorDetails, TaskfoldError } from './errors/taskfold-error.js'
 export { type Converted, convert } from './kernels/convert.js'
@@ -26,6 +27,7 @@ export {
   randomizedSvd,
   type TruncatedSvd,
 } from './kernels/randomized-svd.js'
+export type { DeviceKernelOptions } from './kernels/run-kernel.js'
 export { setSimdTarget } from './kernels/set-simd-target.js'
 export {
   type ProductSvd,

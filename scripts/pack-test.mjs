@@ -1,12 +1,14 @@
 // npm run test:pack: packs a copy of this checkout, installs the tarball into empty folders where no compiler is on
-// PATH, with and without install scripts, and folds a tiny family through npx. The checkout itself is left alone
-// (prebuildify moves build/Release/taskfold.node away).
-import { execFileSync } from 'node:child_process'
+// PATH, with and without install scripts, and folds a tiny family through npx; sees that without an NVIDIA driver every
+// command says so, and that npm refuses the package for Windows. The checkout itself is left alone (prebuildify moves
+// build/Release/taskfold.node away). `npm run test:pack -- FILE.tgz` takes a tarball that is there already.
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -19,6 +21,8 @@ import path from 'node:path'
 const root = path.join(import.meta.dirname, '..')
 const work = mkdtempSync(path.join(tmpdir(), 'taskfold-pack-'))
 const started = Date.now()
+/** Of the tarball. */
+const MOST_BYTES = 30e6
 const say = (text) => console.log(`${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s  ${text}`)
 
 /** Runs a program and gives its output; a failure shows both streams. */
@@ -85,12 +89,18 @@ function writeModel(file, seed) {
 function checkInstalled(tarball, options, PATH) {
   const folder = mkdtempSync(path.join(work, 'empty-'))
   const env = { ...process.env, PATH, HOME: process.env.HOME ?? work }
-  for (const name of ['CC', 'CXX', 'TASKFOLD_NATIVE']) delete env[name]
+  for (const name of ['CC', 'CXX', 'TASKFOLD_NATIVE', 'TASKFOLD_CUDA', 'TASKFOLD_CUDA_LIBRARY'])
+    delete env[name]
   const npm = (...args) => run('npm', args, { cwd: folder, env })
   const taskfold = (...args) => run('npx', ['--no-install', 'taskfold', ...args], { cwd: folder, env })
   writeFileSync(path.join(folder, 'package.json'), '{ "private": true }\n')
   npm('install', '--no-audit', '--no-fund', '--prefer-offline', ...options, tarball)
   say(`installed ${options.join(' ') || 'with scripts'}`)
+  const prebuilt = path.join(folder, 'node_modules', 'taskfold', 'prebuilds')
+  for (const name of readdirSync(prebuilt, { recursive: true })) {
+    const { size } = statSync(path.join(prebuilt, name))
+    if (/\.(node|so)$/.test(name)) say(`  ${name}: ${(size / 1e6).toFixed(1)} MB`)
+  }
 
   for (const [name, seed] of Object.entries({ base: 1, one: 2, two: 3 })) {
     writeModel(path.join(folder, `${name}.safetensors`), seed)
@@ -110,14 +120,78 @@ function checkInstalled(tarball, options, PATH) {
   run('node', ['--input-type=module', '-e', `import * as m from 'taskfold'; ${load}`], { cwd: folder, env })
   run('node', ['-e', `const m = require('taskfold'); ${load}`], { cwd: folder, env })
   say('folded, verified and unfolded through npx; loaded as ESM and CJS')
+  checkDevices(folder, env, tasks)
+}
+
+/** Without a driver: `devices` and `--device auto` say so and the fold goes on; `--device cuda` fails. */
+function checkDevices(folder, env, tasks) {
+  if (existsSync('/proc/driver/nvidia/version') || existsSync('/dev/nvidiactl') || existsSync('/dev/dxg')) {
+    say('an NVIDIA driver is here: what is said without one was not checked')
+    return
+  }
+  const taskfold = (args, status) => {
+    const result = spawnSync('npx', ['--no-install', 'taskfold', ...args], {
+      cwd: folder,
+      env,
+      encoding: 'utf8',
+    })
+    const shown = `taskfold ${args.join(' ')}: exit code ${result.status}\n${result.stdout}${result.stderr}`
+    if (result.status !== status) throw new Error(`${shown}expected exit code ${status}`)
+    return { ...result, shown }
+  }
+  const expect = ({ shown }, holds, what) => {
+    if (!holds) throw new Error(`${shown}\nexpected ${what}`)
+  }
+  const reason = /driver/i
+  const found = taskfold(['devices'], 0)
+  expect(found, /^cuda +none: .*driver/m.test(found.stdout), 'a line that says that there is no driver')
+  const rest = ['base.safetensors', ...tasks, '--density', '100%']
+  const auto = taskfold(['fold', ...rest, '-o', 'family-auto', '--device', 'auto'], 0)
+  const notes = auto.stderr
+    .split('\n')
+    .filter((line) => line.startsWith('note:') && /cuda|driver|GPU/i.test(line))
+  expect(auto, notes.length === 1 && reason.test(notes[0]), 'one note, about the driver')
+  const cuda = taskfold(['fold', ...rest, '-o', 'family-cuda', '--device', 'cuda'], 1)
+  expect(cuda, reason.test(cuda.stderr), 'the reason on stderr')
+  expect(cuda, !existsSync(path.join(folder, 'family-cuda')), 'no output')
+  say('without a driver: devices, --device auto and --device cuda say so')
+}
+
+/** npm itself refuses the package for other systems, and names those that it is for. */
+function checkOtherSystem(tarball) {
+  const folder = mkdtempSync(path.join(work, 'windows-'))
+  writeFileSync(path.join(folder, 'package.json'), '{ "private": true }\n')
+  const args = [
+    'install',
+    '--os=win32',
+    '--cpu=x64',
+    '--no-audit',
+    '--no-fund',
+    '--prefer-offline',
+    '--ignore-scripts',
+  ]
+  const result = spawnSync('npm', [...args, tarball], { cwd: folder, encoding: 'utf8' })
+  if (result.status === 0 || !/EBADPLATFORM[\s\S]*linux,darwin/.test(result.stderr))
+    throw new Error(
+      `npm install for Windows: exit code ${result.status}, expected EBADPLATFORM\n${result.stderr}`,
+    )
+  say('npm refuses it for Windows: EBADPLATFORM')
 }
 
 try {
-  const tarball = pack()
-  say(`packed ${path.basename(tarball)}, ${(statSync(tarball).size / 1000).toFixed(0)} kB`)
+  const given = process.argv[2]
+  const tarball = given === undefined ? pack() : path.resolve(given)
+  const { size } = statSync(tarball)
+  say(`packed ${path.basename(tarball)}, ${(size / 1e6).toFixed(1)} MB`)
+  if (size > MOST_BYTES) {
+    throw new Error(
+      `above ${MOST_BYTES / 1e6} MB the CUDA library belongs in a package of its own (docs/RELEASE.md)`,
+    )
+  }
   const PATH = barePath()
   checkInstalled(tarball, ['--ignore-scripts'], PATH)
   checkInstalled(tarball, [], PATH)
+  checkOtherSystem(tarball)
   say('pack test passed')
 } finally {
   rmSync(work, { recursive: true, force: true })

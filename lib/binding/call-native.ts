@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors/error-codes.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
-import type { JobControl } from './binding-types.js'
+import type { JobControl, NativeDeviceSet } from './binding-types.js'
 import { native } from './load-binding.js'
 
 /** Where an operand of a native job came from. */
@@ -31,6 +31,8 @@ export interface CallOptions {
   onProgress?: (bytes: number) => void
   /** Threads at most; the machine's by default. */
   threads?: number
+  /** GPUs to work on; absent: the CPU. */
+  device?: NativeDeviceSet
   /** Names for error messages. */
   context?: CallContext
 }
@@ -68,7 +70,7 @@ const NATIVE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
  * Runs one native job: gives it a control object, links the AbortSignal to it, and maps its errors.
  *
  * @param run - starts the job with the control object
- * @param options - signal, progress, threads and names for error messages
+ * @param options - signal, progress, threads, GPUs and names for error messages
  * @returns what the job resolves to
  * @throws TaskfoldError CANCELLED when the signal fired; otherwise the job's own code, with file, task and tensor
  */
@@ -76,11 +78,12 @@ export async function callNative<T>(
   run: (control: JobControl) => Promise<T>,
   options: CallOptions = {},
 ): Promise<T> {
-  const { signal, onProgress, threads, context } = options
+  const { signal, onProgress, threads, device, context } = options
   throwIfAborted(signal)
   const control: JobControl = {}
   if (onProgress !== undefined) control.onProgress = onProgress
   if (threads !== undefined) control.threads = threads
+  if (device !== undefined) control.device = device
   let stop: (() => void) | undefined
   if (signal !== undefined) {
     const token = new (native().CancelToken)()

@@ -9,6 +9,7 @@ import { throwProblems } from '../fold/problems.js'
 import { alignColumns } from '../report/align-columns.js'
 import { formatBytes } from '../report/format-bytes.js'
 import type { CliContext } from './cli-context.js'
+import { addDeviceOptions, type DeviceFlags, deviceOptions } from './common-options.js'
 import type { OutputOptions } from './output.js'
 import { parseNumber, parseShare, parseTask, parseThreads } from './parse-values.js'
 import { percent } from './percent.js'
@@ -36,7 +37,7 @@ const WARNED: ReadonlySet<PlanNote['kind']> = new Set([
   'adapter',
 ])
 
-interface FoldFlags extends OutputOptions, RankFlags {
+interface FoldFlags extends OutputOptions, RankFlags, DeviceFlags {
   task: TaskInput[]
   output: string
   lambda?: number
@@ -48,7 +49,6 @@ interface FoldFlags extends OutputOptions, RankFlags {
   index?: FoldOptions['index']
   copyBase?: boolean
   threads?: number
-  device?: FoldOptions['device']
   cacheDir?: string
   dryRun?: boolean
   force?: boolean
@@ -83,7 +83,7 @@ export function foldCommand(context: CliContext): Command {
       choice('--index <code>', 'how positions are stored; auto: the smaller', ['auto', 'u16', 'bitmap']),
     )
     .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
-    .addOption(choice('--device <device>', 'where to compute', ['auto', 'cpu']))
+  addDeviceOptions(command)
     .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
     .option('--dry-run', 'only say what would be done and what it would cost')
     .option('--force', 'replace an existing family')
@@ -96,7 +96,9 @@ export function foldCommand(context: CliContext): Command {
     .action((base: string, flags: FoldFlags) =>
       context.run(flags, async (output, signal) => {
         const { task, dryRun, json: _json, quiet: _quiet, ...rest } = flags
-        const options: FoldOptions = { ...rest, base, tasks: task, signal, onProgress: output.onProgress }
+        const { onProgress } = output
+        const given = { ...rest, ...deviceOptions(output, rest) }
+        const options: FoldOptions = { ...given, base, tasks: task, signal, onProgress }
         if (dryRun) {
           const plan = await planFold(options)
           const description = describePlan(plan)

@@ -3,7 +3,7 @@ import type { LoraExtractOptions } from '../lora/extract-options.js'
 import { loraExtract } from '../lora/lora-extract.js'
 import { previewLoraExtract } from '../lora/preview-extract.js'
 import type { CliContext } from './cli-context.js'
-import { addOutputOptions, dtypeOption } from './common-options.js'
+import { addDeviceOptions, addOutputOptions, deviceOptions, dtypeOption } from './common-options.js'
 import { extractText, previewText } from './lora-text.js'
 import type { OutputOptions } from './output.js'
 import { collect, parseCount, parseShare, parseWhole } from './parse-values.js'
@@ -19,7 +19,7 @@ and convolutions are left out unless asked for; what the base lacks (a new head)
 The result loads with PEFT: PeftModel.from_pretrained(base, FOLDER).`
 
 type ExtractFlags = OutputOptions &
-  Omit<LoraExtractOptions, 'base' | 'finetuned' | 'signal' | 'onProgress'> & { dryRun?: boolean }
+  Omit<LoraExtractOptions, 'base' | 'finetuned' | 'signal' | 'onProgress' | 'onDevice'> & { dryRun?: boolean }
 
 /**
  * The command `taskfold lora extract`.
@@ -51,13 +51,14 @@ export function loraExtractCommand(context: CliContext): Command {
     .option('--seed <n>', 'seed of the sketch', parseWhole, 0)
     .addOption(dtypeOption("the fine-tune's"))
     .option('--dry-run', 'only say which modules would be taken and what they would cost')
-  return addOutputOptions(command, 'adapter')
+  return addOutputOptions(addDeviceOptions(command), 'adapter')
     .addHelpText('after', EXAMPLES)
     .action((base: string, finetuned: string, flags: ExtractFlags) =>
       context.run(flags, async (output, signal) => {
         const { json: _json, quiet: _quiet, dryRun, ...rest } = flags
         const { onProgress } = output
-        const options: LoraExtractOptions = { ...rest, base, finetuned, signal, onProgress }
+        const given = { ...rest, ...deviceOptions(output, rest) }
+        const options: LoraExtractOptions = { ...given, base, finetuned, signal, onProgress }
         if (dryRun) {
           const preview = await previewLoraExtract(options)
           output.result(preview, () => previewText(preview))

@@ -1,7 +1,13 @@
 import { Command } from 'commander'
 import { type AdapterDtype, type LoraResizeOptions, loraResize } from '../lora/lora-resize.js'
 import type { CliContext } from './cli-context.js'
-import { addOutputOptions, dtypeOption } from './common-options.js'
+import {
+  addDeviceOptions,
+  addOutputOptions,
+  type DeviceFlags,
+  deviceOptions,
+  dtypeOption,
+} from './common-options.js'
 import { resizeText } from './lora-text.js'
 import type { OutputOptions } from './output.js'
 import { addRankOptions, type RankFlags } from './rank-flags.js'
@@ -16,7 +22,7 @@ ADAPTER is a PEFT folder, org/name[@revision] in the local Hugging Face cache, o
 file. Every layer gets its best approximation of the new rank; the scale is folded in, so that lora_alpha equals r.
 --budget spreads one number of bytes or parameters (20MB, 8MiB, 2Mparams) over all layers by their singular values.`
 
-interface ResizeFlags extends OutputOptions, RankFlags {
+interface ResizeFlags extends OutputOptions, RankFlags, DeviceFlags {
   output: string
   dtype?: AdapterDtype
   layers?: boolean
@@ -41,12 +47,14 @@ export function loraResizeCommand(context: CliContext): Command {
     .addOption(dtypeOption('as they were'))
     .option('--layers', 'list every layer')
     .option('--dry-run', 'only say what would be kept and what it would cost')
-  return addOutputOptions(command, 'adapter')
+  return addOutputOptions(addDeviceOptions(command), 'adapter')
     .addHelpText('after', EXAMPLES)
     .action((adapter: string, flags: ResizeFlags) =>
       context.run(flags, async (output, signal) => {
         const { json: _json, quiet: _quiet, layers, ...rest } = flags
-        const options: LoraResizeOptions = { ...rest, adapter, signal, onProgress: output.onProgress }
+        const { onProgress } = output
+        const given = { ...rest, ...deviceOptions(output, rest) }
+        const options: LoraResizeOptions = { ...given, adapter, signal, onProgress }
         const result = await loraResize(options)
         output.result(result, () => resizeText(result, layers ?? false))
         return 0

@@ -1,3 +1,4 @@
+import type { UsedDevice } from '../binding/device-choice.js'
 import { escapeControls } from '../errors/quote-name.js'
 import type { AdapterWarning } from '../lora/adapter-types.js'
 import type { LoraExtractResult } from '../lora/lora-extract.js'
@@ -19,7 +20,7 @@ const SHOWN = 8
  * @returns lines, joined, without a trailing newline
  */
 export function resizeText(
-  result: Omit<LoraResizeResult, 'format' | 'dryRun'> & { dryRun?: boolean },
+  result: Omit<LoraResizeResult, 'format' | 'dryRun' | keyof UsedDevice> & { dryRun?: boolean },
   listLayers: boolean,
 ): string {
   const { output, layers, bytesBefore, bytesAfter, seconds } = result

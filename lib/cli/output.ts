@@ -1,4 +1,5 @@
 import { formatError } from '../errors/format-error.js'
+import { escapeControls } from '../errors/quote-name.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import type { OnProgress } from '../io/progress.js'
@@ -20,6 +21,7 @@ export interface OutputOptions {
 export class Output {
   readonly #streams: CliStreams
   readonly #options: OutputOptions
+  readonly #noted = new Set<string>()
   readonly #bar: ReturnType<typeof createProgressBar> | null
 
   /**
@@ -48,6 +50,18 @@ export class Output {
     this.#bar?.stop()
     if (this.#options.json) this.#streams.stdout.write(`${JSON.stringify(data, null, 2)}\n`)
     else if (!this.#options.quiet) this.#streams.stdout.write(`${text()}\n`)
+  }
+
+  /**
+   * Prints one line on stderr for people who wait for the result; each text once. JSON results hold it themselves.
+   *
+   * @param text - one line
+   */
+  note(text: string): void {
+    if (this.#noted.has(text) || this.#options.json || this.#options.quiet) return
+    this.#noted.add(text)
+    this.#bar?.stop()
+    this.#streams.stderr.write(`note: ${escapeControls(text)}\n`)
   }
 
   /**

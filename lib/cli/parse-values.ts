@@ -76,6 +76,28 @@ export function parseCount(text: string): number {
   return value
 }
 
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  ...{ k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 },
+  ...{ kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 },
+  ...{ b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12 },
+}
+
+/**
+ * An amount of memory: `8G`, `512M` (powers of 1024), `8GiB`, `8GB` (powers of 1000) or bytes. Case does not count.
+ *
+ * @param text - as typed
+ * @returns bytes, at least 1
+ * @throws InvalidArgumentError for anything else
+ */
+export function parseSize(text: string): number {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?) ?([kmgt]?i?b?)$/i.exec(text) ?? []
+  const value = digits === undefined ? 0 : Math.floor(Number(digits) * (UNITS[unit.toLowerCase()] ?? 0))
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError('It must be a size, such as 8G, 512M, 8GiB or 8GB.')
+  return value
+}
+
 /**
  * Adds one NAME=PATH to those before it. The path may hold '=' itself.
  *

@@ -7,6 +7,7 @@ import { openFamily } from '../materialize/open-family.js'
 import { alignColumns } from '../report/align-columns.js'
 import { formatBytes } from '../report/format-bytes.js'
 import type { CliContext } from './cli-context.js'
+import { addDeviceOptions, type DeviceFlags, deviceOptions } from './common-options.js'
 import type { OutputOptions } from './output.js'
 import { collect, parseThreads } from './parse-values.js'
 
@@ -19,7 +20,7 @@ Examples:
 One --task is written to DIR itself; several, or --all, to one folder a task below it. A LoRA task is written as its PEFT
 adapter, or with --merged as a whole model: the base, which is checked, with the adapter added.`
 
-interface UnfoldFlags extends OutputOptions {
+interface UnfoldFlags extends OutputOptions, DeviceFlags {
   task?: string[]
   all?: boolean
   output: string
@@ -37,7 +38,7 @@ interface UnfoldFlags extends OutputOptions {
  * @returns the command, for the program
  */
 export function unfoldCommand(context: CliContext): Command {
-  return new Command('unfold')
+  const command = new Command('unfold')
     .description("write tasks' models of a family as ordinary checkpoints")
     .argument('<family>', 'folder that taskfold fold wrote')
     .option('--task <name>', 'a task to unfold; may be repeated', collect)
@@ -50,6 +51,7 @@ export function unfoldCommand(context: CliContext): Command {
     )
     .option('--cache-dir <folder>', 'Hugging Face cache to look up org/name in')
     .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
+  return addDeviceOptions(command)
     .option('--force', 'replace existing checkpoints')
     .option('--json', 'print one JSON document')
     .option('--quiet', 'print nothing but errors')
@@ -75,7 +77,8 @@ export function unfoldCommand(context: CliContext): Command {
         for (const { name, folder } of folders) {
           const { threads, force, merged, base, cacheDir } = flags
           const { onProgress } = output
-          const options = { signal, onProgress, threads, force, merged, base, cacheDir }
+          const given = { signal, onProgress, threads, force, merged, base, cacheDir }
+          const options = { ...given, ...deviceOptions(output, flags) }
           written.push(await family.materialize(name, folder, options))
         }
         output.result({ tasks: written }, () =>

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { IndexCode } from '../binding/binding-types.js'
+import { checkDevice, type DeviceOptions } from '../binding/device-choice.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { OnProgress } from '../io/progress.js'
 import { checkRank, type RankOptions, rankRuleOf } from '../lora/rank-options.js'
@@ -21,9 +22,10 @@ export interface TaskInput {
 
 /**
  * What {@link fold} and {@link planFold} are asked to do. The ways to choose ranks are for LoRA tasks; without one, their
- * adapters are taken over as they are.
+ * adapters are taken over as they are. What full fine-tunes take is computed on `device`, with the same bytes on each; the
+ * ranks of LoRA tasks are cut on the CPU.
  */
-export interface FoldOptions extends RankOptions {
+export interface FoldOptions extends RankOptions, DeviceOptions {
   /** The model that all tasks were fine-tuned from: a file, a folder, or org/name[@revision] in the local cache. */
   base: string
   /** The fine-tunes, in the order in which their task vectors are added; a record of name to path is one too. */
@@ -50,8 +52,6 @@ export interface FoldOptions extends RankOptions {
   copyBase?: boolean
   /** Threads at most. Default: the machine's. The bytes written do not depend on it. */
   threads?: number
-  /** 'auto' and 'cpu' are the CPU in this release. */
-  device?: 'auto' | 'cpu'
   /** Replace an existing output. Default false. */
   force?: boolean
   /** Hugging Face cache to look up org/name in. Default: as huggingface_hub finds it. */
@@ -156,7 +156,7 @@ export function checkFoldOptions(options: FoldOptions): FoldSettings {
   )
   if (maxRank !== undefined && rankRule === null)
     bad('maxRank needs a way to choose ranks', 'give rank or energy too')
-  choice('device', given.device, ['auto', 'cpu'])
+  attempt(() => checkDevice(given), null)
   const dtype = choice('dtype', given.dtype, ['keep', 'f32', 'f16', 'bf16'])
   const settings: FoldSettings = {
     base: path('base', given.base),

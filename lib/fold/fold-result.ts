@@ -1,3 +1,4 @@
+import type { UsedDevice } from '../binding/device-choice.js'
 import { totalEnergy } from '../lora/adapter-report.js'
 import type { Manifest, ManifestTask } from '../pack/manifest-types.js'
 import type { FoldRun } from './fold-run.js'
@@ -38,7 +39,7 @@ export interface FoldedAdapter {
 }
 
 /** What {@link fold} did. */
-export interface FoldResult {
+export interface FoldResult extends UsedDevice {
   /** Absolute path of the family. */
   family: string
   /** In task order. */
@@ -95,6 +96,8 @@ export function foldResult(
     mergedBytes,
     baseBytes,
     totals: { bytes, originalBytes, share: ratio(bytes, originalBytes) },
+    device: run.device.device,
+    deviceNote: run.device.deviceNote,
     seconds: facts.seconds,
     warnings: [...run.plan.notes, ...adapterNotes(run)],
     resumed: facts.resumed ? { batchesSkipped: run.batches.skipped, batchesTotal: run.batches.total } : null,

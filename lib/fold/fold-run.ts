@@ -1,6 +1,7 @@
 import type { BackgroundSync } from '../binding/background-sync.js'
 import type { JobControl, NativeBinding, NativeRegion, Threshold } from '../binding/binding-types.js'
 import { type CallContext, callNative } from '../binding/call-native.js'
+import type { OpenedDevice } from '../binding/choose-device.js'
 import { createProgress, type OnProgress, type ProgressCounter, type ProgressPhase } from '../io/progress.js'
 import type { AdapterReport } from '../lora/adapter-report.js'
 import type { PackFile } from '../pack/manifest-types.js'
@@ -17,6 +18,8 @@ export interface FoldRun {
   /** The partial folder. */
   readonly work: string
   readonly binding: NativeBinding
+  /** Where native jobs run. Not part of the digest: the bytes are the same on each. */
+  readonly device: OpenedDevice
   readonly files: FileTable
   readonly sync: BackgroundSync
   /** False: nothing is synced. */
@@ -74,7 +77,7 @@ export function startPhase(run: FoldRun, phase: ProgressPhase, bytesTotal: numbe
 }
 
 /**
- * Runs one native job of a fold with its signal, threads and names for errors.
+ * Runs one native job of a fold with its signal, threads, device and names for errors.
  *
  * @param run - the fold
  * @param job - starts the job
@@ -102,6 +105,7 @@ export async function runJob<T>(
     return await callNative((control) => job(run.binding, control), {
       signal: run.signal,
       threads: settings.threads,
+      device: run.device.set,
       onProgress: run.onProgress === undefined ? undefined : options.phase?.running,
       context,
     })

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { BackgroundSync } from '../binding/background-sync.js'
+import { type OpenedDevice, withDevice } from '../binding/choose-device.js'
 import { native } from '../binding/load-binding.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { type OutputFolder, openOutputFolder } from '../io/atomic-output.js'
@@ -45,6 +46,15 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   const start = performance.now()
   const plan = await planFold(options)
   throwProblems(plan.problems)
+  return await withDevice(options, (device) => foldPlan(plan, device, options, start))
+}
+
+async function foldPlan(
+  plan: FoldPlan,
+  device: OpenedDevice,
+  options: FoldOptions,
+  start: number,
+): Promise<FoldResult> {
   native()
   const { settings, inputs } = plan
   const digest = planDigest(plan)
@@ -59,12 +69,12 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
   let folder = await open(found?.digest === digest)
   try {
     try {
-      return await foldInto(folder, plan, digest, options, start)
+      return await foldInto(folder, { plan, digest, device }, options, start)
     } catch (error) {
       if (!(error instanceof StaleJournal)) throw error
       await folder.discard()
       folder = await open(false)
-      return await foldInto(folder, plan, digest, options, start)
+      return await foldInto(folder, { plan, digest, device }, options, start)
     }
   } catch (error) {
     throw toTaskfoldError(error, { file: settings.output, action: 'write' })
@@ -76,8 +86,7 @@ export async function fold(options: FoldOptions): Promise<FoldResult> {
 
 async function foldInto(
   folder: OutputFolder,
-  plan: FoldPlan,
-  digest: string,
+  { plan, digest, device }: Pick<FoldRun, 'plan' | 'digest' | 'device'>,
   { signal, onProgress, sync }: FoldOptions,
   start: number,
 ): Promise<FoldResult> {
@@ -90,6 +99,7 @@ async function foldInto(
     digest,
     work: folder.work,
     binding,
+    device,
     files,
     sync: new BackgroundSync(binding, sync ?? true),
     waitForDisk: sync ?? true,

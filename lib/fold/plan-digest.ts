@@ -5,8 +5,8 @@ import { packageVersion } from './package-version.js'
 import type { FoldPlan } from './plan-types.js'
 
 /**
- * Digest of everything that decides the bytes of a family: inputs as they are now, options, format. Threads, progress
- * and `force` are left out: a run may go on with others.
+ * Digest of everything that decides the bytes of a family: inputs as they are now, options, format. Threads, device,
+ * progress and `force` are left out: a run may go on with others.
  *
  * @param plan - a fold's plan
  * @returns hexadecimal SHA-256

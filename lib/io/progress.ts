@@ -12,6 +12,7 @@ export type ProgressPhase =
   | 'decompose'
   | 'verify'
   | 'materialize'
+  | 'load'
 
 /** One progress event of a long call. */
 export interface Progress {

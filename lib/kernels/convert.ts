@@ -1,14 +1,7 @@
 import type { FloatDtype } from '../binding/binding-types.js'
-import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
-import {
-  bytesOf,
-  checkFloats,
-  type FloatArray,
-  type KernelOptions,
-  newFloats,
-  operandOf,
-} from './float-array.js'
+import { bytesOf, checkFloats, type FloatArray, newFloats, operandOf } from './float-array.js'
+import { type DeviceKernelOptions, runKernel } from './run-kernel.js'
 
 /** Result of {@link convert}. */
 export interface Converted {
@@ -24,15 +17,15 @@ export interface Converted {
  * @param values - what to convert
  * @param from - what it holds
  * @param to - what is wanted
- * @param options - threads and signal
+ * @param options - threads, signal, device
  * @returns the converted values
- * @throws TaskfoldError INVALID_ARGUMENT, CANCELLED
+ * @throws TaskfoldError INVALID_ARGUMENT, CANCELLED, DEVICE_UNAVAILABLE
  */
 export async function convert(
   values: FloatArray,
   from: FloatDtype,
   to: FloatDtype,
-  options: KernelOptions = {},
+  options: DeviceKernelOptions = {},
 ): Promise<Converted> {
   const source = checkFloats('values', values, from)
   // An empty array of the wanted kind: its check names a wrong `to`.
@@ -43,7 +36,7 @@ export async function convert(
     from: operandOf(values, source),
     to: { region: bytesOf(target), dtype: to },
   }
-  const { inexact } = await callNative((control) => native().convertRegion(job, control), options)
+  const { inexact } = await runKernel(options, (control) => native().convertRegion(job, control))
   return { values: target, inexact }
 }
 

@@ -1,19 +1,11 @@
 import type { FloatDtype, Threshold } from '../binding/binding-types.js'
-import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
-import {
-  bytesOf,
-  checkFloats,
-  checkLength,
-  type FloatArray,
-  type KernelOptions,
-  newFloats,
-  operandOf,
-} from './float-array.js'
+import { bytesOf, checkFloats, checkLength, type FloatArray, newFloats, operandOf } from './float-array.js'
+import { type DeviceKernelOptions, runKernel } from './run-kernel.js'
 
 /** Options of {@link magnitudeSelect}. */
-export interface MagnitudeSelectOptions extends KernelOptions {
+export interface MagnitudeSelectOptions extends DeviceKernelOptions {
   /** Entries to select, 0 to the length. */
   k: number
   /** Ranks |values − minus| instead of |values|; of the same dtype and length. */
@@ -40,7 +32,7 @@ export interface Selected<Values extends FloatArray> {
  * @param values - what to choose from
  * @param options - k, and what to subtract before ranking
  * @returns positions and values
- * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE with the index of a NaN, CANCELLED
+ * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE with the index of a NaN, CANCELLED, DEVICE_UNAVAILABLE
  *
  * @example
  * ```ts
@@ -51,7 +43,7 @@ export async function magnitudeSelect<Values extends FloatArray>(
   values: Values,
   options: MagnitudeSelectOptions,
 ): Promise<Selected<Values>> {
-  const { k, minus, nonFinite = 'error', threads, signal } = options
+  const { k, minus, nonFinite = 'error' } = options
   const dtype = checkFloats('values', values, options.dtype)
   const elements = values.length
   if (!Number.isSafeInteger(k) || k < 0 || k > elements) {
@@ -72,7 +64,7 @@ export async function magnitudeSelect<Values extends FloatArray>(
     k,
     nonFinite,
   }
-  const found = await callNative((control) => native().selectEntries(job, control), { threads, signal })
+  const found = await runKernel(options, (control) => native().selectEntries(job, control))
   const chosen = newFloats(dtype, found.positions.length)
   // An empty result has no memory behind it.
   if (chosen.length > 0) bytesOf(chosen).set(found.values)

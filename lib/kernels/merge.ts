@@ -1,20 +1,12 @@
 import type { FloatDtype } from '../binding/binding-types.js'
-import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
-import {
-  bytesOf,
-  checkFloats,
-  checkLength,
-  type FloatArray,
-  type KernelOptions,
-  newFloats,
-  operandOf,
-} from './float-array.js'
+import { bytesOf, checkFloats, checkLength, type FloatArray, newFloats, operandOf } from './float-array.js'
+import { type DeviceKernelOptions, runKernel } from './run-kernel.js'
 
 /** Operands of {@link merge}. */
-export interface MergeOptions<Values extends FloatArray> extends KernelOptions {
+export interface MergeOptions<Values extends FloatArray> extends DeviceKernelOptions {
   /** θ0 */
   base: Values
   /** The θt, in the order in which their task vectors are added; all of the base's length. */
@@ -32,10 +24,10 @@ export interface MergeOptions<Values extends FloatArray> extends KernelOptions {
  *
  * @param options - base, tasks and λ
  * @returns θ*, a new array
- * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE, CANCELLED
+ * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE, CANCELLED, DEVICE_UNAVAILABLE
  */
 export async function merge<Values extends FloatArray>(options: MergeOptions<Values>): Promise<Values> {
-  const { base, tasks, nonFinite = 'error', threads, signal } = options
+  const { base, tasks, nonFinite = 'error' } = options
   const dtype = checkFloats('base', base, options.dtype)
   if (!Array.isArray(tasks) || tasks.length === 0)
     throw new TaskfoldError('INVALID_ARGUMENT', 'tasks must not be empty')
@@ -54,6 +46,6 @@ export async function merge<Values extends FloatArray>(options: MergeOptions<Val
     out: bytesOf(merged),
   }
   const job = { ...taskArithmetic.job([tensor], taskArithmetic.check({ lambda: options.lambda })), nonFinite }
-  await callNative((control) => native().mergeTensors(job, control), { threads, signal })
+  await runKernel(options, (control) => native().mergeTensors(job, control))
   return merged as Values
 }

@@ -1,11 +1,11 @@
 import type { FloatDtype } from '../binding/binding-types.js'
-import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
-import { checkFloats, checkLength, type FloatArray, type KernelOptions, operandOf } from './float-array.js'
+import { checkFloats, checkLength, type FloatArray, operandOf } from './float-array.js'
 import { checkWhole } from './matrix-arguments.js'
+import { type DeviceKernelOptions, runKernel } from './run-kernel.js'
 
 /** Options of {@link randomizedSvd}. */
-export interface RandomizedSvdOptions extends KernelOptions {
+export interface RandomizedSvdOptions extends DeviceKernelOptions {
   /** Rows of the matrix. */
   rows: number
   /** Columns of the matrix. */
@@ -16,7 +16,7 @@ export interface RandomizedSvdOptions extends KernelOptions {
   oversample?: number
   /** Power iterations, 0 to 100; two serve slowly falling singular values well. Default 2. */
   powerIters?: number
-  /** 0 to 2^53 − 1: the same seed gives the same bits, whatever the number of threads. Default 0. */
+  /** 0 to 2^53 − 1: the same seed gives the same bits on one device, whatever the number of threads. Default 0. */
   seed?: number
   /** Decomposes matrix − minus, subtracted in f32; of the same dtype and length. */
   minus?: FloatArray
@@ -50,7 +50,7 @@ export interface RandomizedSvd extends TruncatedSvd {
  * @param matrix - [rows × columns], row-major
  * @param options - shape, rank, and how thorough the sketch is
  * @returns U, s and Vᵀ in f32, with the error they leave
- * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE with the index of a NaN or infinity, OUT_OF_MEMORY, CANCELLED
+ * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE with the index of a NaN or infinity, OUT_OF_MEMORY, CANCELLED, DEVICE_UNAVAILABLE
  *
  * @example
  * ```ts
@@ -61,7 +61,7 @@ export async function randomizedSvd(
   matrix: FloatArray,
   options: RandomizedSvdOptions,
 ): Promise<RandomizedSvd> {
-  const { minus, threads, signal } = options
+  const { minus } = options
   const dtype = checkFloats('matrix', matrix, options.dtype)
   const rows = checkWhole('rows', options.rows, 1, 2 ** 31 - 1)
   const columns = checkWhole('columns', options.columns, 1, 2 ** 31 - 1)
@@ -88,7 +88,7 @@ export async function randomizedSvd(
     outB: operandOf(u, 'F32'),
     outA: operandOf(vt, 'F32'),
   }
-  const found = await callNative((control) => native().randomizedSvd(job, control), { threads, signal })
+  const found = await runKernel(options, (control) => native().randomizedSvd(job, control))
   const s = found.singularValues
   return { u, s, vt, squaredNorm: found.squaredNorm, relativeError: relativeErrorOf(found.squaredNorm, s) }
 }

@@ -1,12 +1,12 @@
 import type { FloatDtype } from '../binding/binding-types.js'
-import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
-import { checkFloats, checkLength, type FloatArray, type KernelOptions, operandOf } from './float-array.js'
+import { checkFloats, checkLength, type FloatArray, operandOf } from './float-array.js'
 import { checkWhole } from './matrix-arguments.js'
 import type { TruncatedSvd } from './randomized-svd.js'
+import { type DeviceKernelOptions, runKernel } from './run-kernel.js'
 
 /** Options of {@link truncatedSvdOfProduct}. */
-export interface ProductSvdOptions extends KernelOptions {
+export interface ProductSvdOptions extends DeviceKernelOptions {
   /** Rows of B and of the product. */
   rows: number
   /** Columns of A and of the product. */
@@ -32,7 +32,7 @@ export interface ProductSvd extends TruncatedSvd {
  * @param q - components wanted, at least 1; no more than min(rows, columns, rank) are given
  * @param options - shape
  * @returns U, s and Vᵀ of min(q, rows, columns, rank) components in f32, with the error they leave
- * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE with the index of a NaN or infinity, OUT_OF_MEMORY, CANCELLED
+ * @throws TaskfoldError INVALID_ARGUMENT, NON_FINITE with the index of a NaN or infinity, OUT_OF_MEMORY, CANCELLED, DEVICE_UNAVAILABLE
  */
 export async function truncatedSvdOfProduct(
   b: FloatArray,
@@ -40,7 +40,6 @@ export async function truncatedSvdOfProduct(
   q: number,
   options: ProductSvdOptions,
 ): Promise<ProductSvd> {
-  const { threads, signal } = options
   const dtype = checkFloats('b', b, options.dtype)
   checkFloats('a', a, dtype)
   const rows = checkWhole('rows', options.rows, 0, 2 ** 31 - 1)
@@ -61,7 +60,7 @@ export async function truncatedSvdOfProduct(
     outA: operandOf(vt, 'F32'),
   }
   const job = { layers: [layer], split: 'none' as const }
-  const [values] = await callNative((control) => native().truncateProducts(job, control), { threads, signal })
+  const [values] = await runKernel(options, (control) => native().truncateProducts(job, control))
   const singularValues = values!
   const s = singularValues.slice(0, keep)
   const squaredNorm = singularValues.reduce((sum, sigma) => sum + sigma * sigma, 0)

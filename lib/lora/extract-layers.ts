@@ -1,4 +1,4 @@
-import type { FloatDtype, RandomizedSvdJob } from '../binding/binding-types.js'
+import type { FloatDtype, NativeDeviceSet, RandomizedSvdJob } from '../binding/binding-types.js'
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { NativeFiles } from '../binding/native-files.js'
@@ -12,6 +12,9 @@ import { FactorSpill, type SpilledFactors } from './factor-spill.js'
 
 /** Ranks that an energy is tried with first; doubled until it is reached. */
 const FIRST_RANK = 32
+
+/** Settings of a call, and the GPUs that decompose; without them the CPU. */
+type LayerSettings = ExtractSettings & { device?: NativeDeviceSet }
 
 /** One decomposed matrix. */
 export interface ExtractedLayer {
@@ -53,7 +56,7 @@ export interface ExtractedLayers {
  * @param layers - what to decompose
  * @param path - scratch file for the factors
  * @param files - open files
- * @param settings - rank or energy, sketch, dtype, signal
+ * @param settings - rank or energy, sketch, dtype, signal, GPUs
  * @param progress - told about bytes read
  * @returns factors and errors
  * @throws TaskfoldError NON_FINITE, NOTHING_TO_MERGE when nothing changed, FILE_TRUNCATED, DISK_FULL, IO_ERROR, CANCELLED
@@ -62,7 +65,7 @@ export async function extractLayers(
   layers: readonly ExtractLayer[],
   path: string,
   files: NativeFiles,
-  settings: ExtractSettings,
+  settings: LayerSettings,
   progress: ProgressCounter,
 ): Promise<ExtractedLayers> {
   const spill = new FactorSpill(path, files)
@@ -88,11 +91,11 @@ async function extractLayer(
   layer: ExtractLayer,
   spill: FactorSpill,
   files: NativeFiles,
-  settings: ExtractSettings,
+  settings: LayerSettings,
   onProgress: (read: number) => void,
 ): Promise<{ factors: SpilledFactors; report: ExtractedLayer }> {
   const { module, kind, rows, columns, base, tuned } = layer
-  const { energy, oversample, powerIters, seed, threads, signal } = settings
+  const { energy, oversample, powerIters, seed, threads, device, signal } = settings
   const dtype = factorDtype(layer, settings)
   const most = Math.min(settings.rank, rows, columns)
   for (let rank = energy === null ? most : Math.min(FIRST_RANK, most); ; rank = Math.min(2 * rank, most)) {
@@ -109,7 +112,7 @@ async function extractLayer(
     const { kept, singularValues, squaredNorm } = await callNative(
       (control) => native().randomizedSvd(job, control),
       {
-        ...{ threads, signal, onProgress },
+        ...{ threads, device, signal, onProgress },
         context: { operand: (operand) => ({ file: operand === 'minus' ? base.file : tuned.file }) },
       },
     )

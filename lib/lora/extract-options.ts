@@ -1,3 +1,4 @@
+import { checkDevice, type DeviceOptions } from '../binding/device-choice.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { ExtractChoice } from './extract-plan.js'
 import { type AdapterDtype, checkAdapterDtype } from './lora-resize.js'
@@ -7,8 +8,8 @@ import { checkRank } from './rank-options.js'
 /** A pattern, or several; a string is a regular expression. */
 export type Patterns = string | RegExp | readonly (string | RegExp)[]
 
-/** What {@link loraExtract} is asked to do; either rank or energy is given. */
-export interface LoraExtractOptions extends OutputOptions {
+/** What {@link loraExtract} is asked to do; either rank or energy is given. On a GPU the last bits differ from the CPU's. */
+export interface LoraExtractOptions extends OutputOptions, DeviceOptions {
   /** θ0: a file, a folder, or org/name[@revision] in the local cache. */
   base: string
   /** θt. */
@@ -71,6 +72,7 @@ const DEFAULT_MAX_RANK = 256
  */
 export function checkExtractOptions(options: LoraExtractOptions): ExtractSettings {
   const { rank, energy } = options
+  checkDevice(options)
   for (const name of ['base', 'finetuned', 'output'] as const) {
     if (typeof options[name] !== 'string' || options[name] === '') throw wrong(name, 'a path', options[name])
   }

@@ -1,6 +1,9 @@
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { type OpenedDevice, withDevice } from '../binding/choose-device.js'
+import type { UsedDevice } from '../binding/device-choice.js'
 import { NativeFiles } from '../binding/native-files.js'
+import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { readCheckpoint } from '../checkpoint/open-checkpoint.js'
 import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
@@ -8,14 +11,14 @@ import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { openOutputFolder } from '../io/atomic-output.js'
 import { createProgress } from '../io/progress.js'
 import type { AdapterWarning } from './adapter-types.js'
-import { checkExtractOptions, type LoraExtractOptions } from './extract-options.js'
-import { planExtract } from './extract-plan.js'
 import { type ExtractedLayer, extractLayers } from './extract-layers.js'
 import { type LeftOutTensor, measureLeftOut } from './extract-left-out.js'
+import { checkExtractOptions, type ExtractSettings, type LoraExtractOptions } from './extract-options.js'
+import { type ExtractPlan, planExtract } from './extract-plan.js'
 import { writeExtracted } from './write-extracted.js'
 
 /** What {@link loraExtract} did. */
-export interface LoraExtractResult {
+export interface LoraExtractResult extends UsedDevice {
   /** Absolute path of the adapter's folder. */
   output: string
   /** In bytewise order of their modules; modules that did not change are not among them. */
@@ -53,7 +56,7 @@ const SPILL_FILE = '.factors.partial'
  * @param options - base, fine-tune, output, rank or energy, and which modules
  * @returns singular values and relative error of every layer, and what the adapter leaves out
  * @throws TaskfoldError INVALID_ARGUMENT, NOT_FOUND, NOTHING_TO_MERGE, NON_FINITE, OUTPUT_EXISTS, OUTPUT_BUSY, DISK_FULL,
- * INPUT_CHANGED, CANCELLED, IO_ERROR, or a code of the safetensors checks
+ * INPUT_CHANGED, CANCELLED, IO_ERROR, DEVICE_UNAVAILABLE, or a code of the safetensors checks
  *
  * @example
  * ```ts
@@ -69,6 +72,16 @@ export async function loraExtract(options: LoraExtractOptions): Promise<LoraExtr
   const base = await readCheckpoint(settings.base, { cacheDir, signal })
   const tuned = await readCheckpoint(settings.finetuned, { cacheDir, signal })
   const plan = planExtract(base, tuned, settings.choice)
+  return await withDevice(options, (device) => extract({ base, tuned, plan }, settings, device, start))
+}
+
+async function extract(
+  { base, tuned, plan }: { base: Checkpoint; tuned: Checkpoint; plan: ExtractPlan },
+  settings: ExtractSettings,
+  device: OpenedDevice,
+  start: number,
+): Promise<LoraExtractResult> {
+  const { signal } = settings
   const folder = await openOutputFolder(settings.output, {
     force: settings.force,
     sync: settings.sync,
@@ -77,7 +90,9 @@ export async function loraExtract(options: LoraExtractOptions): Promise<LoraExtr
   const files = new NativeFiles()
   try {
     const progress = createProgress(settings.onProgress, 'decompose', passBytes(plan, settings.powerIters))
-    const found = await extractLayers(plan.layers, join(folder.work, SPILL_FILE), files, settings, progress)
+    const layerSettings = { ...settings, device: device.set }
+    const spill = join(folder.work, SPILL_FILE)
+    const found = await extractLayers(plan.layers, spill, files, layerSettings, progress)
     const leftOut = await measureLeftOut(plan.leftOut, files, settings)
     const written = await writeExtracted(folder.work, { base, plan, found, files, settings })
     await found.spill.remove()
@@ -94,6 +109,8 @@ export async function loraExtract(options: LoraExtractOptions): Promise<LoraExtr
       ...written,
       ...energies(layers, leftOut),
       originalBytes: tuned.totalBytes,
+      device: device.device,
+      deviceNote: device.deviceNote,
       seconds: (performance.now() - start) / 1000,
     }
   } catch (error) {

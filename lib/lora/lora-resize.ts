@@ -1,4 +1,6 @@
 import { performance } from 'node:perf_hooks'
+import { type OpenedDevice, withDevice } from '../binding/choose-device.js'
+import { checkDevice, type DeviceOptions, type UsedDevice } from '../binding/device-choice.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
@@ -6,16 +8,18 @@ import { openOutputFolder } from '../io/atomic-output.js'
 import { resolveOutputTarget } from '../io/output-target.js'
 import { createProgress } from '../io/progress.js'
 import { type AdapterReport, totalEnergy } from './adapter-report.js'
+import type { LoraAdapter } from './adapter-types.js'
 import { openAdapter } from './open-adapter.js'
 import type { OutputOptions } from './output-options.js'
 import { checkRank, type RankOptions, requiredRankRule } from './rank-options.js'
+import type { RankRule } from './rank-rule.js'
 import { decomposeBytes, factorBytes, previewResizedAdapter, writeResizedAdapter } from './write-adapter.js'
 
 /** Dtypes that factors can be stored in; 'keep': as they were. */
 export type AdapterDtype = 'keep' | 'f32' | 'f16' | 'bf16'
 
-/** What {@link loraResize} is asked to do; exactly one way to choose ranks. */
-export interface LoraResizeOptions extends RankOptions, OutputOptions {
+/** What {@link loraResize} is asked to do; exactly one way to choose ranks. On a GPU the last bits differ from the CPU's. */
+export interface LoraResizeOptions extends RankOptions, OutputOptions, DeviceOptions {
   /** A PEFT folder, org/name[@revision] in the local cache, or a kohya / LoCon .safetensors file. */
   adapter: string
   /** Folder to write. Must not exist, unless `force`. */
@@ -29,7 +33,7 @@ export interface LoraResizeOptions extends RankOptions, OutputOptions {
 }
 
 /** What {@link loraResize} did. */
-export interface LoraResizeResult extends AdapterReport {
+export interface LoraResizeResult extends AdapterReport, UsedDevice {
   /** Absolute path of the folder. */
   output: string
   /** True when nothing was written. */
@@ -52,7 +56,7 @@ export interface LoraResizeResult extends AdapterReport {
  * @param options - adapter, output and how to choose ranks
  * @returns singular values, retained energy and bytes of every layer
  * @throws TaskfoldError INVALID_ARGUMENT, NOT_FOUND, ADAPTER_INVALID, ADAPTER_UNSUPPORTED, NON_FINITE, OUTPUT_EXISTS,
- * OUTPUT_BUSY, DISK_FULL, INPUT_CHANGED, CANCELLED, IO_ERROR, or a code of the safetensors checks
+ * OUTPUT_BUSY, DISK_FULL, INPUT_CHANGED, CANCELLED, IO_ERROR, DEVICE_UNAVAILABLE, or a code of the safetensors checks
  *
  * @example
  * ```ts
@@ -61,22 +65,37 @@ export interface LoraResizeResult extends AdapterReport {
  */
 export async function loraResize(options: LoraResizeOptions): Promise<LoraResizeResult> {
   const start = performance.now()
-  const { threads, signal, sync, force, cacheDir } = options
+  const { signal, cacheDir } = options
   const rule = requiredRankRule(options)
   const maxRank = options.maxRank === undefined ? undefined : checkRank('maxRank', options.maxRank)
   const dtype = checkAdapterDtype(options.dtype)
+  checkDevice(options)
   throwIfAborted(signal)
   const adapter = await openAdapter(options.adapter, { cacheDir, signal })
-  const settings = { rule, maxRank, dtype, threads, signal, sync }
+  const settings = { rule, maxRank, dtype }
+  return await withDevice(options, (device) => resize(adapter, settings, device, options, start))
+}
+
+async function resize(
+  adapter: LoraAdapter,
+  checked: { rule: RankRule; maxRank?: number; dtype: 'keep' | 'F32' | 'F16' | 'BF16' },
+  { set, device, deviceNote }: OpenedDevice,
+  options: LoraResizeOptions,
+  start: number,
+): Promise<LoraResizeResult> {
+  const { threads, signal, sync, force } = options
+  const settings = { ...checked, threads, device: set, signal, sync }
   const result = (report: AdapterReport, output: string): LoraResizeResult => ({
     ...report,
     ...totalEnergy(report.layers),
     output,
     dryRun: options.dryRun ?? false,
+    device,
+    deviceNote,
     format: adapter.format,
     seconds: (performance.now() - start) / 1000,
   })
-  const bytes = options.dryRun ? factorBytes(adapter) : decomposeBytes(adapter, rule)
+  const bytes = options.dryRun ? factorBytes(adapter) : decomposeBytes(adapter, checked.rule)
   const progress = createProgress(options.onProgress, 'decompose', bytes)
   const onBytes = (done: number) => progress.set(done)
   if (options.dryRun) {

@@ -1,4 +1,4 @@
-import type { LowRankProduct, Operand, ProductLayer } from '../binding/binding-types.js'
+import type { LowRankProduct, NativeDeviceSet, Operand, ProductLayer } from '../binding/binding-types.js'
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { NativeFiles } from '../binding/native-files.js'
@@ -29,6 +29,8 @@ export interface LayerTarget {
 export interface TruncateOptions {
   files: NativeFiles
   threads?: number
+  /** GPUs that decompose; absent: the CPU. */
+  device?: NativeDeviceSet
   signal?: AbortSignal
   /** Bytes of the layers done so far. */
   onBytes?: (bytes: number) => void
@@ -58,7 +60,7 @@ export async function truncateLayers(
   target: ((module: string) => LayerTarget) | null,
   options: TruncateOptions,
 ): Promise<Float64Array[]> {
-  const { files, threads, signal, onBytes } = options
+  const { files, threads, device, signal, onBytes } = options
   const found: Float64Array[] = []
   let done = 0
   const limits = { bytes: BATCH_BYTES, items: BATCH_LAYERS, sizeOf: layerBytes }
@@ -68,6 +70,7 @@ export async function truncateLayers(
     found.push(
       ...(await callNative((control) => native().truncateProducts(job, control), {
         threads,
+        device,
         signal,
         context: {
           operand(operand, module) {

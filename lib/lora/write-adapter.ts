@@ -1,5 +1,6 @@
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { NativeDeviceSet } from '../binding/binding-types.js'
 import { NativeFiles } from '../binding/native-files.js'
 import { byteLength } from '../checkpoint/dtypes.js'
 import { copyModelFiles } from '../checkpoint/model-files.js'
@@ -31,6 +32,8 @@ export interface WriteAdapterOptions {
   dtype?: 'keep' | 'F32' | 'F16' | 'BF16'
   /** Threads at most. Default: the machine's. */
   threads?: number
+  /** GPUs that decompose; absent: the CPU. */
+  device?: NativeDeviceSet
   /** Stops within milliseconds. */
   signal?: AbortSignal
   /** Bytes of factors read so far, of those that {@link decomposeBytes} gives. */

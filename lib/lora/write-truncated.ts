@@ -1,3 +1,4 @@
+import type { NativeDeviceSet } from '../binding/binding-types.js'
 import type { NativeFiles } from '../binding/native-files.js'
 import { AdapterFile } from './adapter-file.js'
 import { type AdapterReport, energyShares, type LayerReport, splitEnergy } from './adapter-report.js'
@@ -16,6 +17,8 @@ export interface WriteTruncatedOptions {
   hash?: boolean
   /** Threads at most. */
   threads?: number
+  /** GPUs that decompose; absent: the CPU. */
+  device?: NativeDeviceSet
   /** Stops within milliseconds. */
   signal?: AbortSignal
   /** Bytes of factors read so far, of those that {@link truncateBytes} gives. */
@@ -57,8 +60,8 @@ export async function writeTruncated(
   describe: (values: readonly Float64Array[] | null) => TruncatedOutput,
   options: WriteTruncatedOptions,
 ): Promise<Omit<AdapterReport, 'bytesBefore'>> {
-  const { rule, files, hash, threads, signal, sync, onBytes } = options
-  const first = { files, threads, signal, onBytes }
+  const { rule, files, hash, threads, device, signal, sync, onBytes } = options
+  const first = { files, threads, device, signal, onBytes }
   const values = needsValues(rule) ? await truncateLayers(sums, null, first) : null
   const { ranks, output } = describe(values)
   const file = await AdapterFile.create(folder, output, { files, signal, sync, hash })
@@ -66,7 +69,7 @@ export async function writeTruncated(
   const found = await truncateLayers(
     sums,
     (module) => ({ rank: ranks.get(module)!, b: file.factor(module, 'b'), a: file.factor(module, 'a') }),
-    { files, threads, signal, onBytes: (bytes) => onBytes?.(before + bytes) },
+    { ...first, onBytes: (bytes) => onBytes?.(before + bytes) },
   )
   await file.finish()
   return {

@@ -51,5 +51,6 @@ export async function materializeAdapter(
   }
   progress.done()
   const tensors = adapter.checkpoint.tensors.size
-  return { folder: output.final, task: name, tensors, bytes, files: copies.map(({ to }) => to) }
+  const written = { folder: output.final, task: name, tensors, bytes, files: copies.map(({ to }) => to) }
+  return { ...written, device: 'cpu', deviceNote: null }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { BackgroundSync } from '../binding/background-sync.js'
 import { callNative } from '../binding/call-native.js'
+import type { OpenedDevice } from '../binding/choose-device.js'
 import { native } from '../binding/load-binding.js'
 import { NativeFiles } from '../binding/native-files.js'
 import { writeShardIndex } from '../checkpoint/shard-layout.js'
@@ -24,6 +25,7 @@ import { type PlannedShard, planOutput } from './plan-output.js'
  * @param opened - one of its open tasks
  * @param folder - folder to write
  * @param options - force, signal, progress, threads, sync
+ * @param device - where deltas are decoded
  * @returns what was written
  * @throws TaskfoldError as materialize does
  */
@@ -32,6 +34,7 @@ export async function materializeExact(
   opened: PackTask,
   folder: string,
   options: MaterializeOptions,
+  device: OpenedDevice,
 ): Promise<MaterializeResult> {
   const { signal, onProgress } = options
   const task = opened.name
@@ -42,7 +45,7 @@ export async function materializeExact(
   try {
     let done = 0
     for (const shard of plan.shards) {
-      await writeShard(opened, shard, output.work, options, (bytes, tensor) =>
+      await writeShard(opened, shard, output.work, options, device, (bytes, tensor) =>
         progress.set(done + bytes, { task, tensor }),
       )
       done += shard.fileBytes
@@ -76,6 +79,8 @@ export async function materializeExact(
     tensors: opened.tensors.size,
     bytes: plan.totalBytes,
     files: [...plan.shards.map((shard) => shard.name), ...plan.others.map((other) => other.to)],
+    device: device.device,
+    deviceNote: device.deviceNote,
   }
 }
 
@@ -84,6 +89,7 @@ async function writeShard(
   shard: PlannedShard,
   work: string,
   options: MaterializeOptions,
+  device: OpenedDevice,
   onBytes: (bytes: number, tensor?: string) => void,
 ): Promise<void> {
   const path = join(work, shard.name)
@@ -103,6 +109,7 @@ async function writeShard(
       task: task.name,
       signal: options.signal,
       threads: options.threads,
+      device: device.set,
       onBytes(bytes) {
         sync.start(out)
         onBytes(shard.header.length + bytes)

@@ -84,6 +84,8 @@ export async function materializeMerged(
       tensors: tensors.size,
       bytes: bytes + otherBytes,
       files: [...shards.map((shard) => shard.name), ...others],
+      device: 'cpu',
+      deviceNote: null,
     }
   } catch (error) {
     throw toTaskfoldError(error, { task: name, action: 'unfold' })

@@ -64,7 +64,7 @@ export async function materializeTensor(
         },
       )
     }
-    const data = allocate(tensor.byteLength, name, task)
+    const data = allocateTensor(tensor.byteLength, name, task)
     await tensor.make(data, run)
     return { name, dtype: tensor.dtype, shape: [...tensor.shape], data }
   } finally {
@@ -72,7 +72,16 @@ export async function materializeTensor(
   }
 }
 
-function allocate(bytes: number, tensor: string, task: string): Uint8Array {
+/**
+ * Memory for a tensor.
+ *
+ * @param bytes - its length
+ * @param tensor - its name
+ * @param task - its task, if it is of one
+ * @returns zeros
+ * @throws TaskfoldError OUT_OF_MEMORY
+ */
+export function allocateTensor(bytes: number, tensor: string, task?: string): Uint8Array {
   try {
     return new Uint8Array(bytes)
   } catch (cause) {

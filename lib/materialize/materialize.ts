@@ -1,3 +1,5 @@
+import { withDevice } from '../binding/choose-device.js'
+import { checkDevice, type DeviceOptions, type UsedDevice } from '../binding/device-choice.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import type { OnProgress } from '../io/progress.js'
 import type { Pack } from '../pack/pack-types.js'
@@ -6,8 +8,11 @@ import { materializeExact } from './materialize-exact.js'
 import { materializeMerged } from './materialize-merged.js'
 import type { BaseOptions } from './open-base.js'
 
-/** How a task is unfolded to a folder; where the base is matters for LoRA tasks with `merged`. */
-export interface MaterializeOptions extends BaseOptions {
+/**
+ * How a task is unfolded to a folder; where the base is matters for LoRA tasks with `merged`. A full fine-tune is decoded
+ * on `device`, with the same bytes on each; LoRA tasks are written by the CPU.
+ */
+export interface MaterializeOptions extends BaseOptions, DeviceOptions {
   /** Replace an existing checkpoint at the output. Default false. */
   force?: boolean
   /** Stops within a second; nothing half-written stays. */
@@ -26,7 +31,7 @@ export interface MaterializeOptions extends BaseOptions {
 }
 
 /** What unfolding a task to a folder wrote. */
-export interface MaterializeResult {
+export interface MaterializeResult extends UsedDevice {
   /** Absolute path of the folder. */
   folder: string
   /** Name of the task. */
@@ -47,10 +52,10 @@ export interface MaterializeResult {
  * @param pack - the open family
  * @param task - name of the task
  * @param folder - folder to write; must not exist, unless `force`
- * @param options - force, signal, progress, threads, sync, merged, base
+ * @param options - force, signal, progress, threads, device, sync, merged, base
  * @returns what was written
  * @throws TaskfoldError NOT_FOUND, OUTPUT_EXISTS, OUTPUT_BUSY, INVALID_ARGUMENT, DISK_FULL, PACK_INVALID, HASH_MISMATCH,
- * INPUT_CHANGED, CANCELLED, IO_ERROR
+ * INPUT_CHANGED, CANCELLED, IO_ERROR, DEVICE_UNAVAILABLE
  */
 export async function materialize(
   pack: Pack,
@@ -59,8 +64,12 @@ export async function materialize(
   options: MaterializeOptions = {},
 ): Promise<MaterializeResult> {
   throwIfAborted(options.signal)
+  checkDevice(options)
   const entry = pack.entry(task)
-  if (entry.codec === 'exact') return materializeExact(pack, await pack.task(task), folder, options)
+  if (entry.codec === 'exact') {
+    const opened = await pack.task(task)
+    return await withDevice(options, (device) => materializeExact(pack, opened, folder, options, device))
+  }
   return options.merged
     ? materializeMerged(pack, entry, folder, options)
     : materializeAdapter(pack, entry, folder, options)

@@ -1,6 +1,8 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { Manifest } from '../pack/manifest-types.js'
 import { openPack } from '../pack/open-pack.js'
+import { loadModel } from './load-model.js'
+import type { LoadedModel, LoadOptions } from './load-types.js'
 import { type MaterializeOptions, type MaterializeResult, materialize } from './materialize.js'
 import { materializeTensor, type TaskTensorData } from './materialize-tensor.js'
 import { type TaskTensorsOptions, taskTensors } from './task-tensors.js'
@@ -30,9 +32,10 @@ export interface Family {
    *
    * @param task - name of the task
    * @param folder - folder to write
-   * @param options - force, signal, progress, threads, merged, base
+   * @param options - force, signal, progress, threads, device, merged, base
    * @returns what was written
-   * @throws TaskfoldError NOT_FOUND, OUTPUT_EXISTS, OUTPUT_BUSY, DISK_FULL, PACK_INVALID, HASH_MISMATCH, CANCELLED
+   * @throws TaskfoldError NOT_FOUND, OUTPUT_EXISTS, OUTPUT_BUSY, DISK_FULL, PACK_INVALID, HASH_MISMATCH, CANCELLED,
+   * DEVICE_UNAVAILABLE
    */
   materialize(task: string, folder: string, options?: MaterializeOptions): Promise<MaterializeResult>
   /**
@@ -52,6 +55,17 @@ export interface Family {
    * @throws TaskfoldError NOT_FOUND, PACK_INVALID, OUT_OF_MEMORY, CANCELLED
    */
   tensor(name: string, options: FamilyTensorOptions): Promise<TaskTensorData>
+  /**
+   * Keeps a task's model in a GPU's memory, and switches it to other tasks in place. The model is closed by its own
+   * close(), not with the family.
+   *
+   * @param task - name of the task; null: θ* itself
+   * @param options - device, gpuMemory, preload, signal, onProgress, threads
+   * @returns the model
+   * @throws TaskfoldError NOT_FOUND, INVALID_ARGUMENT for a LoRA task or several devices, DEVICE_UNAVAILABLE,
+   * OUT_OF_MEMORY, PACK_INVALID, INPUT_CHANGED, CANCELLED, IO_ERROR
+   */
+  load(task: string | null, options?: LoadOptions): Promise<LoadedModel>
   /** Stops running calls of this family and refuses new ones. Idempotent. */
   close(): void
 }
@@ -84,6 +98,7 @@ export async function openFamily(path: string, options: OpenFamilyOptions = {}):
     materialize: async (task, folder, given) => materialize(pack, task, folder, use(given)),
     tensors: (task, given) => taskTensors(pack, task, use(given)),
     tensor: async (name, given) => materializeTensor(pack, given.task, name, use(given)),
+    load: async (task, given) => loadModel(pack, task, use(given)),
     close: () => closing.abort(),
   }
 }

@@ -1,4 +1,4 @@
-import type { NativeRegion, ScatterTensor } from '../binding/binding-types.js'
+import type { NativeDeviceSet, NativeRegion, ScatterTensor } from '../binding/binding-types.js'
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { NativeFiles } from '../binding/native-files.js'
@@ -20,6 +20,8 @@ export interface RunPartsOptions {
   task: string
   signal?: AbortSignal
   threads?: number
+  /** GPUs that decode deltas; absent: the CPU. */
+  device?: NativeDeviceSet
   /** Bytes written since the start of this call. */
   onBytes?: (bytes: number) => void
 }
@@ -36,13 +38,14 @@ const BATCH_TENSORS = 256
  * @throws TaskfoldError PACK_INVALID when a delta contradicts the format, FILE_TRUNCATED, IO_ERROR, DISK_FULL, CANCELLED
  */
 export async function runParts(jobs: readonly PartJob[], options: RunPartsOptions): Promise<void> {
-  const { files, task, signal, threads, onBytes } = options
+  const { files, task, signal, threads, device, onBytes } = options
   let done = 0
   for (const batch of batches(jobs)) {
     const bytes = batch.reduce((sum, job) => sum + job.part.length, 0)
     const call = {
       signal,
       threads,
+      device,
       // Native code counts what it reads, deltas included: never more than this batch's share is shown.
       onProgress: (read: number) => onBytes?.(done + Math.min(read, bytes)),
       context: { file: inputOf(batch[0]!.part), task },

@@ -22,6 +22,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   FileObject::Define(env);
   CancelObject::Define(env);
   SelectionObject::Define(env);
+  DeviceSetObject::Define(env);
   exports.Set("CancelToken", AddonData::Of(env).cancel_class.Value());
   exports.Set("Selection", AddonData::Of(env).selection_class.Value());
   const auto function = [&](const char* name, Napi::Value (*callback)(const Napi::CallbackInfo&)) {
@@ -44,9 +45,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   function("truncateProducts", BindTruncateProducts);
   function("addProducts", BindAddProducts);
   function("randomizedSvd", BindRandomizedSvd);
+  function("loadResidentModel", BindLoadResidentModel);
   function("devices", Devices);
   function("probeCuda", BindProbeCuda);
   function("cudaDriverPresent", BindCudaDriverPresent);
+  function("openDevices", BindOpenDevices);
   function("setSimdTarget", BindSetSimdTarget);
   function("setCudaLibrary", SetCudaLibrary);
   return exports;

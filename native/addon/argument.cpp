@@ -59,6 +59,12 @@ ControlArgument ReadControl(Napi::Env env, Napi::Value value) {
       throw Wrong(env, "control.threads", "from 1 to 1024");
     control.threads = static_cast<unsigned>(count);
   }
+  const Napi::Value device = object.Get("device");
+  if (!device.IsUndefined() && !device.IsNull()) {
+    const char* const expected = "GPUs opened with openDevices";
+    control.devices = CheckedUnwrap<DeviceSetObject>(env, device, "control.device", expected)->set();
+    if (!control.devices) throw Wrong(env, "control.device", "open GPUs (these are closed)");
+  }
   control.on_progress = object.Get("onProgress");
   if (!control.on_progress.IsUndefined() && !control.on_progress.IsFunction()) {
     throw Wrong(env, "control.onProgress", "a function");
@@ -104,6 +110,20 @@ double ReadNumber(Napi::Object object, const char* key) {
   const Napi::Value value = object.Get(key);
   if (!value.IsNumber()) throw Wrong(object.Env(), key, "a number");
   return value.As<Napi::Number>().DoubleValue();
+}
+
+std::vector<int32_t> ReadDeviceNumbers(Napi::Object object, const char* key) {
+  constexpr uint64_t kMostDevices = 1024;
+  const Napi::Value value = object.Get(key);
+  if (!value.IsArray()) throw Wrong(object.Env(), key, "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<int32_t> devices;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const uint64_t number = CountOf(object.Env(), array.Get(i), key);
+    if (number >= kMostDevices) throw Wrong(object.Env(), key, "device numbers below 1024");
+    devices.push_back(static_cast<int32_t>(number));
+  }
+  return devices;
 }
 
 bool ReadFlag(Napi::Object object, const char* key) {

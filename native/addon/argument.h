@@ -44,6 +44,8 @@ class SelectionUse {
 struct ControlArgument {
   std::shared_ptr<CancelFlag> cancel;
   unsigned threads = 0;
+  /// Null: the CPU.
+  std::shared_ptr<DeviceSet> devices;
   Napi::Value on_progress;
 };
 ControlArgument ReadControl(Napi::Env env, Napi::Value value);
@@ -59,6 +61,8 @@ uint64_t ReadCount(Napi::Object object, const char* key);
 /// A whole number in [least, most].
 uint64_t ReadCountWithin(Napi::Object object, const char* key, uint64_t least, uint64_t most);
 double ReadNumber(Napi::Object object, const char* key);
+/// An array of device numbers.
+std::vector<int32_t> ReadDeviceNumbers(Napi::Object object, const char* key);
 bool ReadFlag(Napi::Object object, const char* key);
 bool IsNullish(Napi::Object object, const char* key);
 Dtype ReadDtype(Napi::Object object, const char* key);

@@ -14,9 +14,9 @@ namespace taskfold {
 /// borrows it.
 class JobState {
  public:
-  JobState(Napi::Env env, std::shared_ptr<CancelFlag> cancel, unsigned threads, Pins pins,
-           std::function<void(RunControl&)> run, std::function<Napi::Value(Napi::Env)> result)
-      : control_(std::move(cancel), threads),
+  JobState(Napi::Env env, const ControlArgument& control, Pins pins, std::function<void(RunControl&)> run,
+           std::function<Napi::Value(Napi::Env)> result)
+      : control_(control.cancel, control.threads, control.devices),
         deferred_(Napi::Promise::Deferred::New(env)),
         pins_(std::move(pins)),
         run_(std::move(run)),
@@ -148,8 +148,7 @@ Napi::Value StartErasedJob(Napi::Env env, Napi::Value control, Pins pins,
                            std::function<void(RunControl&)> run,
                            std::function<Napi::Value(Napi::Env)> result) {
   const ControlArgument options = ReadControl(env, control);
-  auto job = std::make_unique<JobState>(env, options.cancel, options.threads, std::move(pins), std::move(run),
-                                        std::move(result));
+  auto job = std::make_unique<JobState>(env, options, std::move(pins), std::move(run), std::move(result));
   const Napi::Promise promise = job->Start(env, options.on_progress);
   job.release();  // its thread runs: Finish or EnvironmentEnds deletes it
   return promise;

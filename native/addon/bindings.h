@@ -28,9 +28,12 @@ Napi::Value BindTruncateProducts(const Napi::CallbackInfo& info);
 Napi::Value BindAddProducts(const Napi::CallbackInfo& info);
 Napi::Value BindRandomizedSvd(const Napi::CallbackInfo& info);
 
+Napi::Value BindLoadResidentModel(const Napi::CallbackInfo& info);
+
 Napi::Value Devices(const Napi::CallbackInfo& info);
 Napi::Value BindProbeCuda(const Napi::CallbackInfo& info);
 Napi::Value BindCudaDriverPresent(const Napi::CallbackInfo& info);
+Napi::Value BindOpenDevices(const Napi::CallbackInfo& info);
 Napi::Value BindSetSimdTarget(const Napi::CallbackInfo& info);
 Napi::Value SetCudaLibrary(const Napi::CallbackInfo& info);
 

@@ -1,12 +1,15 @@
 #include "addon/addon_data.h"
 #include "addon/argument.h"
+#include "addon/async_job.h"
 #include "addon/bindings.h"
 #include "addon/error_value.h"
 #include "addon/string_array.h"
+#include "addon/wrapped.h"
 #include "backend/cuda_library.h"
 #include "backend/cuda_loader.h"
 #include "backend/registry.h"
 #include "core/thread_pool.h"
+#include "device/device_set.h"
 
 namespace taskfold {
 
@@ -49,6 +52,22 @@ Napi::Value BindProbeCuda(const Napi::CallbackInfo& info) {
 
 Napi::Value BindCudaDriverPresent(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), CudaDriverPresent());
+}
+
+Napi::Value BindOpenDevices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object options = ReadObject(env, info[0], "options");
+  const std::vector<int32_t> devices = ReadDeviceNumbers(options, "devices");
+  std::optional<uint64_t> memory_bytes;
+  if (!IsNullish(options, "memoryBytes")) memory_bytes = ReadCount(options, "memoryBytes");
+  return StartJob(
+      env, env.Undefined(), {},
+      [library = AddonData::Of(env).cuda_library, devices, memory_bytes](RunControl&) {
+        return DeviceSet::Open(library, devices, memory_bytes);
+      },
+      [](Napi::Env e, std::shared_ptr<DeviceSet>& set) -> Napi::Value {
+        return DeviceSetObject::Make(e, std::move(set));
+      });
 }
 
 Napi::Value BindSetSimdTarget(const Napi::CallbackInfo& info) {

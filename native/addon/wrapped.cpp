@@ -160,4 +160,37 @@ Napi::Value SelectionObject::Snapshot(const Napi::CallbackInfo& info) {
       });
 }
 
+void DeviceSetObject::Define(Napi::Env env) {
+  const Napi::Function type = DefineClass(env, "DeviceSet", {});
+  AddMethod(type, "close", Close);
+  AddonData::Of(env).device_set_class = Napi::Persistent(type);
+}
+
+Napi::Value DeviceSetObject::Make(Napi::Env env, std::shared_ptr<DeviceSet> set) {
+  return AddonData::Of(env).device_set_class.New(
+      {Napi::External<std::shared_ptr<DeviceSet>>::New(env, &set)});
+}
+
+DeviceSetObject::DeviceSetObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceSetObject>(info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() < 1 || !info[0].IsExternal())
+    throw ArgumentError(env, "GPUs are opened with openDevices");
+  set_ = *info[0].As<Napi::External<std::shared_ptr<DeviceSet>>>().Data();
+  const Napi::Object self = info.This().As<Napi::Object>();
+  self.TypeTag(&kTag);
+  const Napi::Array devices = Napi::Array::New(env, set_->devices().size());
+  for (size_t i = 0; i < set_->devices().size(); i++) {
+    devices.Set(static_cast<uint32_t>(i), set_->devices()[i]);
+  }
+  SetConstant(self, "devices", devices);
+  SetConstant(self, "memoryBytes", Napi::Number::New(env, static_cast<double>(set_->memory_bytes())));
+}
+
+Napi::Value DeviceSetObject::Close(const Napi::CallbackInfo& info) {
+  // Jobs that run hold it too: the last one gives everything back.
+  CheckedUnwrap<DeviceSetObject>(info.Env(), info.This(), "this", "GPUs opened with openDevices")
+      ->set_.reset();
+  return info.Env().Undefined();
+}
+
 }  // namespace taskfold

@@ -6,9 +6,10 @@
 
 #include "addon/argument.h"
 #include "addon/error_value.h"
+#include "device/device_set.h"
 
-// The classes that JavaScript holds: open files, cancel tokens, selections. Every object carries a type tag,
-// because a prototype can be forged in JavaScript and a wrong cast here would crash.
+// The classes that JavaScript holds: open files, cancel tokens, selections, opened GPUs. Every object carries
+// a type tag, because a prototype can be forged in JavaScript and a wrong cast here would crash.
 
 namespace taskfold {
 
@@ -62,6 +63,22 @@ class SelectionObject : public Napi::ObjectWrap<SelectionObject> {
   /// The selection of `this`; INVALID_ARGUMENT while a job counts into it.
   static Selection& Idle(const Napi::CallbackInfo& info);
   std::shared_ptr<SharedSelection> shared_;
+};
+
+/// GPUs that openDevices has opened.
+class DeviceSetObject : public Napi::ObjectWrap<DeviceSetObject> {
+ public:
+  static constexpr napi_type_tag kTag{0x7461736b666f6c64, 0x6465766963650001};
+  static void Define(Napi::Env env);
+  static Napi::Value Make(Napi::Env env, std::shared_ptr<DeviceSet> set);
+  /// Only by Make.
+  explicit DeviceSetObject(const Napi::CallbackInfo& info);
+  /// Null once closed.
+  const std::shared_ptr<DeviceSet>& set() const { return set_; }
+
+ private:
+  static Napi::Value Close(const Napi::CallbackInfo& info);
+  std::shared_ptr<DeviceSet> set_;
 };
 
 }  // namespace taskfold

@@ -35,7 +35,7 @@ std::string LoaderError(const std::string& fallback) {
 Opened Open(const std::string& path) {
   if (path.empty()) return Unavailable("no CUDA plug-in is configured");
   // The driver first: without it the plug-in is never mapped.
-  if (!CudaDriverPresent()) return Unavailable("no NVIDIA driver (libcuda.so.1 was not found)");
+  if (std::string reason; !CudaDriverPresent(&reason)) return Unavailable(std::move(reason));
   // A name without a slash would be searched for in the system's library folders.
   const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
   if (access(file.c_str(), R_OK) != 0) return Unavailable("CUDA plug-in not found: " + path);
@@ -67,12 +67,19 @@ Opened Open(const std::string&) { return Unavailable("CUDA is supported on Linux
 
 }  // namespace
 
-bool CudaDriverPresent() {
+bool CudaDriverPresent(std::string* reason) {
 #if defined(__linux__)
-  return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr;
+  if (dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr) return true;
+  const std::string said = LoaderError("");
+  const bool absent = said.find("No such file") != std::string::npos || said.empty();
+  if (reason != nullptr) {
+    *reason = absent ? "no NVIDIA driver (libcuda.so.1 was not found)"
+                     : "the NVIDIA driver can't be loaded: " + said;
+  }
 #else
-  return false;
+  if (reason != nullptr) *reason = "CUDA is supported on Linux only";
 #endif
+  return false;
 }
 
 const CudaLibrary* OpenCudaLibrary(const std::string& path, std::string* reason) {

@@ -23,7 +23,7 @@ struct CudaLibrary {
 /// unloaded. Any thread may call it. Starts no device.
 const CudaLibrary* OpenCudaLibrary(const std::string& path, std::string* reason);
 
-/// Is there a driver to try? Loads libcuda.so.1 but calls nothing of it.
-bool CudaDriverPresent();
+/// Is there a driver to try? Loads libcuda.so.1 but calls nothing of it. False: one sentence in *reason.
+bool CudaDriverPresent(std::string* reason = nullptr);
 
 }  // namespace taskfold

@@ -27,7 +27,7 @@ CudaStatus ProbeCuda(const std::string& plugin_path, bool start) {
   }
   int32_t count = 0;
   if (cuda->device_count(&count, error, sizeof error) != TF_CUDA_OK)
-    return Unavailable(std::move(status), std::string("CUDA: ") + error);
+    return Unavailable(std::move(status), error);
   if (count == 0) return Unavailable(std::move(status), "no CUDA device");
   for (int32_t i = 0; i < count; ++i) {
     const std::string prefix = "CUDA device " + std::to_string(i) + ": ";

@@ -6,6 +6,7 @@
 #include "backend/registry.h"
 #include "core/thread_pool.h"
 #include "ops/block_marks.h"
+#include "ops/device_regions.h"
 #include "ops/operand_reader.h"
 
 namespace taskfold {
@@ -15,6 +16,7 @@ uint64_t ConvertRegion(uint64_t elements, const Operand& from, const Operand& to
   CheckOperandLength("convert", "to", to.region, elements, to.dtype);
   CheckWritable("convert", "to", to.region.file().get());
   control.ThrowIfCancelled();
+  if (DeviceSet* devices = control.devices()) return ConvertOnDevices(*devices, elements, from, to, control);
   const TfBackend& backend = ActiveBackend();
   const size_t item = ItemSize(to.dtype);
   std::atomic<uint64_t> inexact{0};

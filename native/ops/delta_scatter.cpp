@@ -3,13 +3,14 @@
 #include "backend/registry.h"
 #include "core/thread_pool.h"
 #include "ops/block_marks.h"
+#include "ops/device_delta_scatter.h"
 #include "ops/operand_reader.h"
 #include "ops/work_list.h"
 
 namespace taskfold {
 
 DeltaDecoder::DeltaDecoder(const std::string& name, uint64_t elements, Dtype dtype, const DeltaRegions& delta)
-    : name_(name), delta_(delta), item_(ItemSize(dtype)) {
+    : name_(name), delta_(delta), elements_(elements), item_(ItemSize(dtype)) {
   const uint64_t blocks = BlockCount(elements);
   const auto refuse = [&](const std::string& why) {
     throw Error("PACK_INVALID", name + ": " + why).Tensor(name);
@@ -44,10 +45,7 @@ void DeltaDecoder::Refuse(uint64_t block, const std::string& why) const {
   throw Error("PACK_INVALID", name_ + ": block " + std::to_string(block) + ": " + why).Tensor(name_);
 }
 
-const uint64_t* DeltaDecoder::BitmapOf(uint64_t block, size_t n, Scratch& scratch, size_t slot) const {
-  auto* bits = scratch.Array<uint64_t>(slot, kBlockWords);
-  bits[(n + 63) / 64 - 1] = 0;
-  delta_.index_bytes.ReadTo(block * (kBlockElements / 8), (n + 7) / 8, bits);
+void DeltaDecoder::CheckBitmap(uint64_t block, size_t n, const uint64_t* bits) const {
   if (n % 64 != 0 && (bits[n / 64] >> (n % 64)) != 0) Refuse(block, "marks behind the last element");
   uint64_t marked = 0;
   for (size_t w = 0; w < (n + 63) / 64; w++) marked += static_cast<uint64_t>(__builtin_popcountll(bits[w]));
@@ -55,7 +53,43 @@ const uint64_t* DeltaDecoder::BitmapOf(uint64_t block, size_t n, Scratch& scratc
   if (marked != kept) {
     Refuse(block, std::to_string(marked) + " marks for " + std::to_string(kept) + " kept entries");
   }
+}
+
+void DeltaDecoder::CheckPositions(uint64_t block, size_t n, const uint16_t* positions) const {
+  const auto count = static_cast<size_t>(starts_[block + 1] - starts_[block]);
+  bool ascending = count == 0 || positions[count - 1] < n;
+  for (size_t i = 1; i < count; i++) ascending &= positions[i] > positions[i - 1];
+  if (!ascending) Refuse(block, "positions are not ascending inside the block");
+}
+
+const uint64_t* DeltaDecoder::BitmapOf(uint64_t block, size_t n, Scratch& scratch, size_t slot) const {
+  auto* bits = scratch.Array<uint64_t>(slot, kBlockWords);
+  bits[(n + 63) / 64 - 1] = 0;
+  delta_.index_bytes.ReadTo(block * (kBlockElements / 8), (n + 7) / 8, bits);
+  CheckBitmap(block, n, bits);
   return bits;
+}
+
+const uint8_t* DeltaDecoder::CheckedIndex(uint64_t first_block, uint64_t blocks, Scratch& scratch,
+                                          size_t slot) const {
+  const bool bitmap = delta_.index == IndexCode::kBitmap;
+  const uint64_t first = first_block * kBlockElements;
+  const auto n = static_cast<size_t>(std::min(blocks * kBlockElements, elements_ - first));
+  const uint64_t offset = bitmap ? first / 8 : starts_[first_block] * 2;
+  const auto length = bitmap ? (n + 7) / 8 : static_cast<size_t>(starts_[first_block + blocks] * 2 - offset);
+  uint8_t* bytes = scratch.Get(slot, length + 8);
+  memset(bytes + length, 0, 8);  // the last word of a bitmap is checked as a whole
+  delta_.index_bytes.ReadTo(offset, length, bytes);
+  for (uint64_t b = first_block; b < first_block + blocks; b++) {
+    const auto inside = static_cast<size_t>(std::min(kBlockElements, elements_ - b * kBlockElements));
+    if (bitmap) {
+      CheckBitmap(b, inside, reinterpret_cast<const uint64_t*>(bytes) + (b - first_block) * kBlockWords);
+    } else {
+      CheckPositions(b, inside,
+                     reinterpret_cast<const uint16_t*>(bytes) + (starts_[b] - starts_[first_block]));
+    }
+  }
+  return bytes;
 }
 
 void DeltaDecoder::Apply(uint64_t block, size_t n, void* dst, Scratch& scratch, size_t slot) const {
@@ -108,6 +142,7 @@ void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& contr
     });
     list.Add(BlockCount(tensor.elements));
   }
+  if (DeviceSet* devices = control.devices()) return ScatterOnDevices(*devices, tensors, decoders, control);
   ScratchPerWorker scratches(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {
     control.ThrowIfCancelled();

@@ -37,13 +37,23 @@ class DeltaDecoder {
   void Apply(uint64_t block, size_t n, void* dst, Scratch& scratch, size_t slot) const;
   /// The kept positions of one block as marks (⌈n/64⌉ words).
   void Marks(uint64_t block, size_t n, uint64_t* bits, Scratch& scratch, size_t slot) const;
+  /// Index bytes of `blocks` blocks in a row, read to `slot`, checked and refused as Apply does: bitmaps of
+  /// all of them, or the positions of their entries.
+  const uint8_t* CheckedIndex(uint64_t first_block, uint64_t blocks, Scratch& scratch, size_t slot) const;
+  /// Where each block's entries start, and the end of the last: checked.
+  const std::vector<uint64_t>& starts() const { return starts_; }
+  const DeltaRegions& delta() const { return delta_; }
 
  private:
   [[noreturn]] void Refuse(uint64_t block, const std::string& why) const;
   const uint64_t* BitmapOf(uint64_t block, size_t n, Scratch& scratch, size_t slot) const;
+  /// Refuses marks behind the block's `n` elements, and more or fewer than its entries.
+  void CheckBitmap(uint64_t block, size_t n, const uint64_t* bits) const;
+  void CheckPositions(uint64_t block, size_t n, const uint16_t* positions) const;
 
   const std::string& name_;
   const DeltaRegions& delta_;
+  uint64_t elements_;
   size_t item_;
   std::vector<uint64_t> starts_;
 };

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "core/thread_pool.h"
+#include "ops/device_regions.h"
 #include "ops/scratch.h"
 #include "ops/work_list.h"
 
@@ -40,11 +41,10 @@ std::string CombineLeaves(const Digest* leaves, size_t count) {
   return text;
 }
 
-std::vector<std::string> FingerprintRegions(const std::vector<Region>& regions, RunControl& control) {
-  control.ThrowIfCancelled();
-  WorkList list;
-  for (const Region& region : regions) list.Add(LeafCount(region.length()));
-  std::vector<Digest> leaves(list.items());
+namespace {
+
+void DigestOnCpu(const std::vector<Region>& regions, const WorkList& list, Digest* leaves,
+                 RunControl& control) {
   ScratchPerWorker scratch(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {
     control.ThrowIfCancelled();
@@ -56,6 +56,20 @@ std::vector<std::string> FingerprintRegions(const std::vector<Region>& regions, 
     leaves[item] = CanonicalDigest(XXH3_128bits(bytes, length));
     control.AddProgress(length);
   });
+}
+
+}  // namespace
+
+std::vector<std::string> FingerprintRegions(const std::vector<Region>& regions, RunControl& control) {
+  control.ThrowIfCancelled();
+  WorkList list;
+  for (const Region& region : regions) list.Add(LeafCount(region.length()));
+  std::vector<Digest> leaves(list.items());
+  if (DeviceSet* devices = control.devices()) {
+    DigestOnDevices(*devices, regions, list, leaves.data(), control);
+  } else {
+    DigestOnCpu(regions, list, leaves.data(), control);
+  }
   std::vector<std::string> fingerprints;
   for (size_t i = 0; i < regions.size(); i++) {
     fingerprints.push_back(CombineLeaves(leaves.data() + list.First(i), list.Count(i)));

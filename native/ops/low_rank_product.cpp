@@ -3,8 +3,10 @@
 #include <cmath>
 
 #include "core/thread_pool.h"
+#include "device/device_set.h"
 #include "linalg/blas.h"
 #include "linalg/lapack.h"
+#include "ops/device_sides.h"
 #include "ops/operand_reader.h"
 #include "ops/svd_signs.h"
 
@@ -60,17 +62,39 @@ void DecomposeCore(const ProductLayer& layer, Work& work) {
   NormalizeSigns(rows, columns, work.core);
 }
 
-/// outB = Qb·U·f(Σ), [rows × keep]; components that do not exist are zeros.
-void WriteB(const ProductLayer& layer, SvdSplit split, const Work& work, Scratch& scratch) {
-  const ProductSide& side = work.side[0];
-  const size_t kept = work.kept, available = work.core.values.size(), keep = *layer.keep;
-  std::vector<double> m(side.core_rank() * kept);
-  for (size_t i = 0; i < side.core_rank(); i++) {
+/// Sides that the device leaves are the CPU's.
+void OrthogonalizeOn(DeviceSides& device, const ProductLayer* layers, std::vector<Work>& works,
+                     RunControl& control) {
+  std::vector<ProductSide*> sides;
+  for (Work& work : works) sides.insert(sides.end(), {&work.side[0], &work.side[1]});
+  device.Orthogonalize(sides, control);
+  ParallelFor(sides.size(), control.threads(), [&](size_t item, unsigned) {
+    control.ThrowIfCancelled();
+    if (device.Has(*sides[item])) return;
+    NamingTensor(layers[item / 2].name, [&] { sides[item]->Orthogonalize(); });
+  });
+}
+
+/// What a side's own columns are multiplied with, [core rank × kept]: Q·U·f(Σ) for B, Q·V·f(Σ) for A.
+std::vector<double> OwnFactor(SvdSplit split, const Work& work, bool is_b) {
+  const ProductSide& side = work.side[is_b ? 0 : 1];
+  const size_t kept = work.kept, available = work.core.values.size(), rows = side.core_rank();
+  std::vector<double> m(rows * kept);
+  for (size_t i = 0; i < rows; i++) {
     for (size_t j = 0; j < kept; j++) {
-      m[i * kept + j] = work.core.u[i * available + j] * SplitScale(split, work.core.values[j]);
+      const double entry = is_b ? work.core.u[i * available + j] : work.core.vt[j * rows + i];
+      m[i * kept + j] = entry * SplitScale(split, work.core.values[j]);
     }
   }
   side.ToOwnColumns(kept, m.data());
+  return m;
+}
+
+/// outB = Qb·U·f(Σ), [rows × keep]; components that do not exist are zeros.
+void WriteB(const ProductLayer& layer, SvdSplit split, const Work& work, Scratch& scratch) {
+  const ProductSide& side = work.side[0];
+  const size_t kept = work.kept, keep = *layer.keep;
+  const std::vector<double> m = OwnFactor(split, work, true);
   std::vector<double> out(side.extent() * keep);
   linalg::Gemm(side.extent(), kept, side.core_rank(), 1.0, {side.columns(), side.extent(), true},
                {m.data(), kept}, 0.0, out.data(), keep);
@@ -81,13 +105,7 @@ void WriteB(const ProductLayer& layer, SvdSplit split, const Work& work, Scratch
 void WriteA(const ProductLayer& layer, SvdSplit split, const Work& work, Scratch& scratch) {
   const ProductSide& side = work.side[1];
   const size_t kept = work.kept, keep = *layer.keep;
-  std::vector<double> m(side.core_rank() * kept);
-  for (size_t i = 0; i < side.core_rank(); i++) {
-    for (size_t j = 0; j < kept; j++) {
-      m[i * kept + j] = work.core.vt[j * side.core_rank() + i] * SplitScale(split, work.core.values[j]);
-    }
-  }
-  side.ToOwnColumns(kept, m.data());
+  const std::vector<double> m = OwnFactor(split, work, false);
   std::vector<double> out(keep * side.extent());
   linalg::Gemm(kept, side.extent(), side.core_rank(), 1.0, {m.data(), kept, true},
                {side.columns(), side.extent()}, 0.0, out.data(), side.extent());
@@ -95,28 +113,73 @@ void WriteA(const ProductLayer& layer, SvdSplit split, const Work& work, Scratch
                   scratch, 2);
 }
 
-/// Layers [first, first + works.size()).
-void TruncateBatch(const ProductLayer* layers, std::vector<Work>& works, SvdSplit split,
+/// The same from a product that a device made: zeros where there are more components than that has.
+void WriteProduct(const ProductLayer& layer, const DeviceSides::Product& product, Scratch& scratch) {
+  const size_t extent = product.side->extent(), keep = *layer.keep, kept = product.rows;
+  std::vector<double> out(keep * extent);
+  if (product.transposed) {
+    for (size_t i = 0; i < extent; i++) {
+      for (size_t j = 0; j < kept; j++) out[i * keep + j] = static_cast<double>(product.out[i * kept + j]);
+    }
+    WriteFactorRows({layer.name, "outB", *layer.out_b}, 0, extent, keep, out.data(), keep, scratch, 2);
+  } else {
+    std::copy(product.out.begin(), product.out.end(), out.begin());
+    WriteFactorRows({layer.name, "outA", *layer.out_a}, 0, keep, extent, out.data(), extent, scratch, 2);
+  }
+}
+
+/// Products of all sides of a batch that are on the device: item 2 · layer for B, 2 · layer + 1 for A; those
+/// without a side are the CPU's.
+std::vector<DeviceSides::Product> DeviceProducts(const ProductLayer* layers, const std::vector<Work>& works,
+                                                 SvdSplit split, DeviceSides& device, RunControl& control) {
+  std::vector<DeviceSides::Product> products;
+  std::vector<size_t> items;
+  for (size_t item = 0; item < 2 * works.size(); item++) {
+    const Work& work = works[item / 2];
+    const ProductSide& side = work.side[item % 2];
+    if (!layers[item / 2].keep || work.kept == 0 || !device.Has(side)) continue;
+    const bool is_b = item % 2 == 0;
+    const std::vector<double> m = OwnFactor(split, work, is_b);
+    DeviceSides::Product product{&side, std::vector<double>(m.size()), work.kept, is_b, {}};
+    for (size_t i = 0; i < side.rank(); i++) {
+      for (size_t j = 0; j < work.kept; j++) product.m[j * side.rank() + i] = m[i * work.kept + j];
+    }
+    products.push_back(std::move(product));
+    items.push_back(item);
+  }
+  device.Multiply(products, control);
+  std::vector<DeviceSides::Product> by_item(2 * works.size());
+  for (size_t i = 0; i < items.size(); i++) by_item[items[i]] = std::move(products[i]);
+  return by_item;
+}
+
+/// Layers [first, first + works.size()). `device`: null for the CPU.
+void TruncateBatch(const ProductLayer* layers, std::vector<Work>& works, SvdSplit split, DeviceSides* device,
                    ScratchPerWorker& scratches, RunControl& control) {
-  ParallelFor(2 * works.size(), control.threads(), [&](size_t item, unsigned worker) {
+  const size_t sides = 2 * works.size();
+  ParallelFor(sides, control.threads(), [&](size_t item, unsigned worker) {
     const ProductLayer& layer = layers[item / 2];
     const bool is_b = item % 2 == 0;
     ProductSide& side = works[item / 2].side[item % 2];
     NamingTensor(layer.name, [&] {
       side.Read(layer.name, layer.products, is_b ? ProductSide::Which::kB : ProductSide::Which::kA,
                 is_b ? layer.rows : layer.columns, scratches[worker], control);
-      side.Orthogonalize();
+      if (!device) side.Orthogonalize();
     });
   });
+  if (device) OrthogonalizeOn(*device, layers, works, control);
   ParallelFor(works.size(), control.threads(), [&](size_t item, unsigned) {
     control.ThrowIfCancelled();
     NamingTensor(layers[item].name, [&] { DecomposeCore(layers[item], works[item]); });
   });
-  ParallelFor(2 * works.size(), control.threads(), [&](size_t item, unsigned worker) {
+  std::vector<DeviceSides::Product> products(sides);
+  if (device) products = DeviceProducts(layers, works, split, *device, control);
+  ParallelFor(sides, control.threads(), [&](size_t item, unsigned worker) {
     const ProductLayer& layer = layers[item / 2];
     if (!layer.keep) return;
     control.ThrowIfCancelled();
     NamingTensor(layer.name, [&] {
+      if (products[item].side) return WriteProduct(layer, products[item], scratches[worker]);
       (item % 2 == 0 ? WriteB : WriteA)(layer, split, works[item / 2], scratches[worker]);
     });
   });
@@ -130,13 +193,22 @@ std::vector<std::vector<double>> TruncateProducts(const std::vector<ProductLayer
   for (const ProductLayer& layer : layers) CheckLayer(layer);
   std::vector<std::vector<double>> values;
   ScratchPerWorker scratches(control.threads());
+  std::optional<LaneLease> lease;
+  std::optional<DeviceSides> device;
+  size_t most = kBatchBytes;
+  if (control.devices() && !layers.empty()) {
+    lease.emplace(control.devices()->Lease(control, 1));
+    device.emplace((*lease)[0]);
+    // What waits in f64 on the CPU waits on the device as well.
+    most = std::min<size_t>(most, (*lease)[0].memory_bytes() / 2);
+  }
   for (size_t first = 0; first < layers.size();) {
     size_t end = first, bytes = 0;
     do {
       bytes += WorkBytes(layers[end++]);
-    } while (end < layers.size() && bytes + WorkBytes(layers[end]) <= kBatchBytes);
+    } while (end < layers.size() && bytes + WorkBytes(layers[end]) <= most);
     std::vector<Work> works(end - first);
-    TruncateBatch(layers.data() + first, works, split, scratches, control);
+    TruncateBatch(layers.data() + first, works, split, device ? &*device : nullptr, scratches, control);
     for (Work& work : works) values.push_back(std::move(work.core.values));
     first = end;
   }

@@ -27,6 +27,10 @@ struct ProductLayer {
 /// rank-`keep` matrix is nearer). Signs: the entry of largest magnitude of each left vector of the core is
 /// positive. Returns all min(rows, columns, Σ rank) singular values of each layer, descending.
 //
+/// With control.devices() the QR and the outputs are a GPU's, in f64 as well; layers that need more of it
+/// than there is, or whose columns are nearly dependent, stay on the CPU. Results then differ by f64's
+/// rounding.
+//
 /// The same bits for any number of threads. NON_FINITE for NaN and infinity in a factor (operand "b" or "a"),
 /// and for a result too large for its dtype ("outB", "outA").
 std::vector<std::vector<double>> TruncateProducts(const std::vector<ProductLayer>& layers, SvdSplit split,

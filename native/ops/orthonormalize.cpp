@@ -1,6 +1,7 @@
 #include "ops/orthonormalize.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/thread_pool.h"
 #include "linalg/blas.h"
@@ -13,8 +14,6 @@ namespace {
 constexpr size_t kChunkRows = 2048;
 // Partial Gram matrices are added in order; more of them would take more memory than S itself.
 constexpr size_t kMaxChunks = 64;
-// One Cholesky step leaves an error in orthogonality of about 1e-16 / this², which the second one removes.
-constexpr double kLeastReciprocalCondition = 1e-6;
 // Squared column norms below lose digits to subnormal numbers.
 constexpr double kLeastSquaredNorm = 1e-280;
 
@@ -43,7 +42,7 @@ std::vector<double> ChunkedGram(size_t n, size_t k, const double* s, RunControl&
 /// One step: S = S·R⁻¹ with R of its Gram matrix. False, with S as it was, when that is ill-conditioned.
 bool CholeskyStep(size_t n, size_t k, double* s, std::vector<double>* r, RunControl& control) {
   *r = ChunkedGram(n, k, s, control);
-  if (!UpperFromGram(k, kLeastReciprocalCondition, r->data())) return false;
+  if (!UpperFromGram(k, kLeastSketchCondition, r->data())) return false;
   const Chunks chunks(n);
   ParallelFor(chunks.count, control.threads(), [&](size_t chunk, unsigned) {
     linalg::SolveUpperTransposed(k, chunks.Rows(chunk, n), r->data(), s + chunk * chunks.rows, n);
@@ -69,6 +68,17 @@ bool UpperFromGram(size_t k, double least, double* gram) {
     for (size_t j = i; j < k; j++) gram[i * k + j] *= norm[j];
   }
   return true;
+}
+
+bool IsWellConditioned(size_t k, std::vector<double> r, double least) {
+  for (size_t j = 0; j < k; j++) {
+    double squared = 0;
+    for (size_t i = 0; i <= j; i++) squared += r[i * k + j] * r[i * k + j];
+    if (!(squared > 0 && squared <= std::numeric_limits<double>::max())) return false;
+    const double norm = std::sqrt(squared);
+    for (size_t i = 0; i <= j; i++) r[i * k + j] /= norm;
+  }
+  return linalg::ReciprocalCondition(k, r.data()) > least;
 }
 
 std::vector<double> Orthonormalize(size_t n, size_t k, double* s, RunControl& control) {

@@ -11,6 +11,14 @@ namespace taskfold {
 /// harm. False, with G spoiled, when their reciprocal condition is not above `least`.
 bool UpperFromGram(size_t k, double least, double* gram);
 
+/// Is the reciprocal condition of an upper R [k × k], columns scaled to unit norm, above `least`? False for a
+/// column that is zero or not finite.
+bool IsWellConditioned(size_t k, std::vector<double> r, double least);
+
+/// Reciprocal condition above which one Cholesky step leaves an error in orthogonality, of about 1e-16 /
+/// this², that a second one removes.
+constexpr double kLeastSketchCondition = 1e-6;
+
 /// S [n × k], n ≥ k, columns contiguous (element (i, j) at s[j · n + i]), becomes an orthonormal basis Q of a
 /// space that holds its columns; R [k × k], row-major, with S = Q·R is returned.
 //

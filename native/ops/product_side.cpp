@@ -104,6 +104,15 @@ void ProductSide::Orthogonalize() {
   if (explicit_q_) r_ = linalg::HouseholderQr(extent_, rank_, s_.get());
 }
 
+bool ProductSide::AdoptUpper(const double* r) {
+  std::vector<double> upper(r, r + rank_ * rank_);
+  if (!IsWellConditioned(rank_, upper, kLeastReciprocalCondition)) return false;
+  r_ = std::move(upper);
+  core_rank_ = rank_;
+  explicit_q_ = false;
+  return true;
+}
+
 void ProductSide::ToOwnColumns(size_t k, double* m) const {
   if (!explicit_q_) linalg::SolveUpper(rank_, k, r_.data(), m, k);
 }

@@ -40,6 +40,9 @@ class ProductSide {
   /// S = Q·R. As a rule Q is never formed: R comes from the Gram matrix by Cholesky. Where the columns are
   /// too nearly dependent for that (or more than rows), Householder's reflections give Q as well.
   void Orthogonalize();
+  /// Takes R [rank × rank], which somebody else made from the Gram matrix; rank ≤ extent. False, with nothing
+  /// changed, when the columns are too nearly dependent for it to be accurate.
+  bool AdoptUpper(const double* r);
 
   /// Rows of R: min(extent, rank).
   size_t core_rank() const { return core_rank_; }

@@ -5,8 +5,9 @@
 #include "core/philox.h"
 #include "core/thread_pool.h"
 #include "linalg/lapack.h"
+#include "ops/device_sketches.h"
 #include "ops/orthonormalize.h"
-#include "ops/sketch_passes.h"
+#include "ops/sketches.h"
 
 namespace taskfold {
 namespace {
@@ -36,12 +37,6 @@ std::vector<float> TestMatrix(size_t n, size_t k, uint64_t seed, RunControl& con
   return omega;
 }
 
-std::vector<float> Narrowed(const std::vector<double>& values) {
-  std::vector<float> narrow(values.size());
-  for (size_t i = 0; i < values.size(); i++) narrow[i] = static_cast<float>(values[i]);
-  return narrow;
-}
-
 /// Smallest diagonal entry of R over the largest, roughly the ratio of the singular values; 1 for a zero R.
 double DiagonalRatio(size_t k, const std::vector<double>& r) {
   double least = INFINITY, most = 0;
@@ -59,29 +54,29 @@ float ScaleFor(double squared_norm) {
   return std::ldexp(1.0f, std::min(126, std::max(-148, exponent)));
 }
 
-/// Orthonormal basis X [k × columns] of the range of (DᵀD)^q·Ω, or Ω itself without iterations.
-std::vector<float> PowerIterations(SketchPasses& passes, std::vector<float> x, const MatrixSource& source,
-                                   const SketchOptions& options, RunControl& control) {
-  const size_t k = options.columns;
+/// X becomes an orthonormal basis of the range of (DᵀD)^q·Ω, or Ω itself without iterations. False: D's scale
+/// must change first.
+bool PowerIterations(Sketches& sketches, const std::vector<float>& omega, const MatrixSource& source,
+                     const SketchOptions& options) {
   bool fused = true;
+  sketches.Start(omega);
   for (size_t iteration = 0; iteration < options.power_iterations;) {
     if (fused) {
-      std::vector<double> z = passes.Fused(x);
-      if (ScaleFor(passes.squared_norm()) != 1 && source.scale == 1) return {};
-      fused = DiagonalRatio(k, Orthonormalize(source.columns, k, z.data(), control)) >= kLeastFusedRatio;
-      x = Narrowed(z);
+      sketches.Fused();
+      if (ScaleFor(sketches.squared_norm()) != 1 && source.scale == 1) return false;
+      fused = DiagonalRatio(options.columns, sketches.OrthonormalizeZ()) >= kLeastFusedRatio;
       // Too steep a decay: what this pass found is a start, and does not count.
       if (fused) iteration++;
     } else {
-      std::vector<double> y = passes.Forward(x);
-      Orthonormalize(source.rows, k, y.data(), control);
-      std::vector<double> z = passes.Backward(Narrowed(y));
-      Orthonormalize(source.columns, k, z.data(), control);
-      x = Narrowed(z);
+      sketches.Forward();
+      sketches.OrthonormalizeY();
+      sketches.Backward(false);
+      sketches.OrthonormalizeZ();
       iteration++;
     }
+    sketches.Continue();
   }
-  return x;
+  return true;
 }
 
 /// R's transpose [k × k].
@@ -110,33 +105,36 @@ bool ErrorNeedsPrecision(const Projection& projection, size_t rank) {
 }
 
 /// From Z = DᵀQ: right and core.
-void SetRight(Projection& projection, std::vector<double> z, size_t columns, RunControl& control) {
-  projection.core = Transposed(projection.k, Orthonormalize(columns, projection.k, z.data(), control));
-  projection.right = std::move(z);
+void SetRight(Projection& projection, Sketches& sketches) {
+  projection.core = Transposed(projection.k, sketches.OrthonormalizeZ());
+  projection.right = sketches.TakeZ();
 }
 
 }  // namespace
 
 Projection FindRange(MatrixSource source, const SketchOptions& options, RunControl& control) {
   const size_t k = options.columns;
-  SketchPasses passes(source, k, control);
+  std::unique_ptr<Sketches> sketches = MakeDeviceSketches(source, k, control);
+  if (!sketches) sketches = MakeHostSketches(source, k, control);
   const std::vector<float> omega = TestMatrix(source.columns, k, options.seed, control);
   Projection projection;
   projection.k = k;
   for (;;) {
-    const std::vector<float> x = PowerIterations(passes, omega, source, options, control);
-    if (!x.empty()) projection.left = passes.Forward(x);
-    projection.squared_norm = passes.squared_norm();
+    if (PowerIterations(*sketches, omega, source, options)) sketches->Forward();
+    projection.squared_norm = sketches->squared_norm();
     const float scale = ScaleFor(projection.squared_norm);
     if (source.scale == scale) break;
-    source.scale = scale;  // seen by `passes`: once more, within f32's range
+    source.scale = scale;  // seen by the sketches: once more, within f32's range
   }
   projection.scale = source.scale;
-  Orthonormalize(source.rows, k, projection.left.data(), control);
-  SetRight(projection, passes.Backward(Narrowed(projection.left)), source.columns, control);
+  sketches->OrthonormalizeY();
+  sketches->Backward(false);
+  SetRight(projection, *sketches);
   if (ErrorNeedsPrecision(projection, options.rank)) {
-    SetRight(projection, passes.Backward(projection.left), source.columns, control);
+    sketches->Backward(true);
+    SetRight(projection, *sketches);
   }
+  projection.left = sketches->TakeY();
   return projection;
 }
 

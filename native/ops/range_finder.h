@@ -23,7 +23,8 @@ struct SketchOptions {
   uint64_t seed = 0;
 };
 
-/// Projects a matrix on the range of (D·Dᵀ)^q·D·Ω.
+/// Projects a matrix on the range of (D·Dᵀ)^q·D·Ω, on a GPU of control.devices() where that can hold the
+/// sketches.
 Projection FindRange(MatrixSource source, const SketchOptions& options, RunControl& control);
 
 /// D itself, by a QR decomposition in f64 of the taller of D and Dᵀ: k = min(rows, columns).

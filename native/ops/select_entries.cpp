@@ -4,6 +4,7 @@
 #include "core/thread_pool.h"
 #include "ops/block_marks.h"
 #include "ops/candidate_set.h"
+#include "ops/device_select_entries.h"
 #include "ops/task_vector.h"
 
 namespace taskfold {
@@ -98,6 +99,10 @@ SelectedEntries SelectEntries(uint64_t elements, Dtype dtype, const Operand& tas
   const std::vector<ResidualTensor> tensors{{name, elements, dtype, merged, {task}}};
   Selection selection({{k, elements}});
   CheckResidualTensor(tensors[0], 1);
+  if (DeviceSet* devices = control.devices()) {
+    std::optional<SelectedEntries> found = SelectOnDevice(*devices, tensors[0], k, keep_non_finite, control);
+    if (found) return std::move(*found);
+  }
   std::optional<CandidateSet> candidates;
   if (selection.Active(0)) {
     SampleResiduals(tensors, selection, control);

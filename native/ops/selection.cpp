@@ -135,6 +135,15 @@ void Selection::Count(size_t t, const TfTally& tally) {
   for (const Slot& slot : slots) flush(slot);
 }
 
+void Selection::AddCounts(size_t t, uint64_t above, const uint64_t* counts) {
+  Task& task = tasks_[t];
+  if (task.done) return;
+  task.above.fetch_add(above, std::memory_order_relaxed);
+  for (uint32_t bin = 0; bin < task.bins; bin++) {
+    if (counts[bin] != 0) task.counts[bin].fetch_add(counts[bin], std::memory_order_relaxed);
+  }
+}
+
 void Selection::Narrow(Task& task) {
   if (!task.counts) throw Error("INVALID_ARGUMENT", "the selection has not counted anything in this pass");
   const uint64_t k = task.goal.k;

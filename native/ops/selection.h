@@ -44,11 +44,23 @@ class Selection {
   bool Active(size_t task) const { return !tasks_[task].done; }
   /// Empty (above every key) for a task that is not active.
   TfWindow Window(size_t task) const;
+  /// The histogram behind Window(task): bin b counts keys from low + (b << shift) on; no bins for a task that
+  /// is not active.
+  struct Bins {
+    uint32_t shift = 0;
+    uint32_t count = 0;
+  };
+  Bins WindowBins(size_t task) const {
+    return Active(task) ? Bins{tasks_[task].shift, tasks_[task].bins} : Bins{};
+  }
   /// Chooses the first window from a histogram of some keys: bin b counts the keys b << kSampleShift and up.
   void UseSample(size_t task, const std::vector<std::atomic<uint32_t>>& histogram);
   /// Must be called before counting; any number of times, from any thread.
   void BeginPass();
   void Count(size_t task, const TfTally& tally);
+  /// The same for what a GPU counted since this window was set: keys above it, and counts[WindowBins().count]
+  /// inside.
+  void AddCounts(size_t task, uint64_t above, const uint64_t* counts);
   /// Closes a pass over all elements. True when every threshold is known.
   bool Advance();
   std::vector<Threshold> Thresholds() const;

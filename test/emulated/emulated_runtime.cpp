@@ -4,7 +4,8 @@
 //   TASKFOLD_EMULATED_MEMORY       bytes of each device (256 MiB)
 //   TASKFOLD_EMULATED_ORDER        0 forward, 1 backward, 2 interleaved threads and blocks
 //   TASKFOLD_EMULATED_ERROR        call=error number, error number without a call: the count of devices; e.g.
-//                                  "35", "cudaMalloc=2", "cudaStreamSynchronize=719@3" (from the third call on)
+//                                  "35", "cudaMalloc=2", "cudaStreamSynchronize=719@3" (from the third call on, counted since this
+//                                  text was first seen)
 //   TASKFOLD_EMULATED_CRASH        name of a call that kills the process with SIGSEGV
 #include <sys/mman.h>
 
@@ -79,7 +80,7 @@ cudaError_t Fault(const char* call) {
   size_t from = 1;
   if (const size_t at = wanted.find('@'); at != std::string::npos) from = std::stoul(wanted.substr(at + 1));
   const std::lock_guard<std::mutex> lock(Shared().mutex);
-  if (++Shared().calls[name] < from) return cudaSuccess;
+  if (++Shared().calls[text] < from) return cudaSuccess;
   return Fail(static_cast<cudaError_t>(std::atoi(wanted.c_str())));
 }
 #define TF_FAULT(call)                                          \
@@ -249,7 +250,8 @@ cudaError_t cudaFree(void* memory) {
   const auto found = state.device.find(static_cast<char*>(memory));
   if (found == state.device.end()) return Fail(cudaErrorInvalidValue);
   state.used[found->second.device] -= found->second.bytes;
-  madvise(memory, found->second.bytes, MADV_DONTNEED);
+  // Whole pages only: madvise rounds up, and the last page's rest may be somebody else's.
+  madvise(memory, found->second.bytes / 4096 * 4096, MADV_DONTNEED);
   state.device.erase(found);
   return cudaSuccess;
 }

@@ -1,12 +1,16 @@
 /* libcuda.so.1 of the tests: there is a driver, and it does what TASKFOLD_FAKE_DRIVER says. NVIDIA's runtime,
  * linked into the real plug-in, asks it and translates; the emulated plug-in only needs it to exist.
  *
- *   TASKFOLD_FAKE_DRIVER   "version=11040", "init=100" (a CUresult of cuInit), "crash" (SIGSEGV in cuInit)
+ *   TASKFOLD_FAKE_DRIVER   some of "version=11040", "init=100" (a CUresult of cuInit; NVIDIA's runtime wants undocumented
+ *                          tables of a driver that starts, so it never gets further), and what cuInit does before it
+ *                          answers: "crash" (SIGSEGV), "hang", "noisy" (prints on stdout)
  */
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -20,6 +24,8 @@ EXPORT int cuInit(unsigned flags) {
   const char* text = getenv("TASKFOLD_FAKE_DRIVER");
   (void)flags;
   if (text && strstr(text, "crash")) raise(SIGSEGV);
+  if (text && strstr(text, "noisy")) printf("a driver that prints, and does not end its line");
+  while (text && strstr(text, "hang")) pause();
   return Setting("init=", 100);
 }
 EXPORT int cuDriverGetVersion(int* version) {

@@ -1,5 +1,12 @@
 import test from 'ava'
-import { collect, parseNumber, parseShare, parseTask, parseThreads } from '../../../lib/cli/parse-values.js'
+import {
+  collect,
+  parseNumber,
+  parseShare,
+  parseSize,
+  parseTask,
+  parseThreads,
+} from '../../../lib/cli/parse-values.js'
 
 test('shares are fractions or percentages, and 2.3% is the double 0.023', (t) => {
   for (const [text, value] of [
@@ -44,4 +51,21 @@ test('NAME=PATH splits at the first equals sign', (t) => {
 
 test('collect gathers repeated values', (t) => {
   t.deepEqual(collect('b', collect('a')), ['a', 'b'])
+})
+
+test('sizes: powers of 1024 unless they end in B', (t) => {
+  const cases: [string, number][] = [
+    ['8G', 8 * 2 ** 30],
+    ['512M', 512 * 2 ** 20],
+    ['1.5g', 1.5 * 2 ** 30],
+    ['8GiB', 8 * 2 ** 30],
+    ['8 GB', 8e9],
+    ['100kB', 1e5],
+    ['1T', 2 ** 40],
+    ['67108864', 67108864],
+    ['64B', 64],
+  ]
+  for (const [text, bytes] of cases) t.is(parseSize(text), bytes, text)
+  for (const text of ['', '0', '-1G', 'G', '8X', '8GBps', '1e9', '8iB', '0x10', '9999999T'])
+    t.throws(() => parseSize(text), { message: /such as 8G/ }, text)
 })

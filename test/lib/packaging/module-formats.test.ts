@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import test from 'ava'
+import { gpuEnvironment } from '../../helpers/fake-gpu.js'
 
 const root = path.join(import.meta.dirname, '..', '..', '..')
 const PUBLIC = [
@@ -15,9 +16,10 @@ const PUBLIC = [
 ]
 
 /** Runs a module in a fresh process of the package's own root, so that `taskfold` resolves through its exports. */
-function run(source: string): string {
+function run(source: string, env = process.env): string {
   return execFileSync(process.execPath, ['--input-type=module', '-e', source], {
     cwd: root,
+    env,
     encoding: 'utf8',
   }).trim()
 }
@@ -49,6 +51,18 @@ test('both builds share one addon', (t) => {
   t.is(run(source), '1')
 })
 
+test('both builds try CUDA in a child process that they find', (t) => {
+  const source = `
+    import { createRequire } from 'node:module'
+    import { devices } from 'taskfold'
+    const cjs = createRequire(import.meta.url)('taskfold/kernels')
+    console.log(devices().cuda.reason, '|', cjs.devices().cuda.reason)`
+  const env = gpuEnvironment({ TASKFOLD_EMULATED_ERROR: 'cudaSetDevice=46' })
+  const [esm, cjs] = run(source, env).split(' | ')
+  t.is(esm, cjs)
+  t.regex(esm!, process.platform === 'linux' ? /^CUDA device 0: cudaSetDevice/ : /Linux only/)
+})
+
 test('nothing but the listed entry points can be imported', (t) => {
   const source = `
     const codes = []
@@ -77,6 +91,7 @@ test('the package holds what an installation needs and nothing of the workshop',
     'dist/index.d.mts',
     'dist/index.d.cts',
     'lib/native.cjs',
+    'lib/probe-child.cjs',
     'scripts/install.cjs',
     'scripts/gyp-cmake.cjs',
     'cuda/taskfold_cuda.h',
