@@ -47,7 +47,8 @@ template <class Body>
 int Launch(tf_cuda_queue* queue, uint32_t grid, const Body& body, ErrorText error) {
   if (grid == 0) return TF_CUDA_OK;
   TF_CUDA_TRY(cudaSetDevice(queue->device), error);
-  RunBody<Body, Body::kThreads, Body::kTuning.blocks_per_multiprocessor><<<grid, Body::kThreads, 0, queue->stream>>>(body);
+  RunBody<Body, Body::kThreads, Body::kTuning.blocks_per_multiprocessor>
+      <<<grid, Body::kThreads, 0, queue->stream>>>(body);
   TF_CUDA_TRY(cudaGetLastError(), error);
   return TF_CUDA_OK;
 }

@@ -35,6 +35,12 @@ function problemsOf(file) {
   const size = (statSync(file).size / 1e6).toFixed(1)
   console.log(`${name}: ${size} MB, glibc ${glibc ?? 'any'}, needs ${needed.join(', ')}`)
   const problems = []
+  // Node's own functions and weak ones have no version; glibc's must, or the oldest version of each would be taken.
+  const bare = [...symbols.matchAll(/^\S+\s+D[ FO]?\s+\*UND\*\s+\S+\s+(?:Base\s+)?([a-z_]\w*)$/gm)].map(
+    ([, symbol]) => symbol,
+  )
+  const unversioned = bare.filter((symbol) => !/^(napi|node)_/.test(symbol))
+  if (unversioned.length > 0) problems.push(`${name}: no version of ${unversioned.slice(0, 5).join(', ')}`)
   if (glibc && rank(glibc) > rank(NEWEST_GLIBC))
     problems.push(`${name} needs glibc ${glibc}, promised is ${NEWEST_GLIBC}`)
   if (newest(symbols, 'GLIBCXX')) problems.push(`${name} needs the system's libstdc++`)

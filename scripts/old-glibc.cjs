@@ -19,8 +19,10 @@ const OLDEST = rank('GLIBC_2.28')
 
 /** What came after 2.28 under these names; old programs had them inside of them. */
 const ADDED = `#define _GNU_SOURCE
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #define HIDDEN __attribute__((visibility("hidden")))
 /* 64-bit Linux: the kernel's struct is the library's. */
@@ -30,6 +32,18 @@ HIDDEN int fstat64(int file, struct stat64 *result) { return (int)syscall(SYS_fs
 HIDDEN unsigned arc4random(void) {
   unsigned value = 0;
   return syscall(SYS_getrandom, &value, sizeof value, 0) == sizeof value ? value : 4;
+}
+/* condition_variable::wait_for: on the wall clock, as libstdc++ had it before there was this one. */
+HIDDEN int pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex, clockid_t clock,
+                                  const struct timespec *until) {
+  struct timespec now, wall;
+  clock_gettime(clock, &now);
+  clock_gettime(CLOCK_REALTIME, &wall);
+  long long left = (until->tv_sec - now.tv_sec) * 1000000000LL + (until->tv_nsec - now.tv_nsec) + wall.tv_nsec;
+  if (left < 0) left = 0;
+  wall.tv_sec += left / 1000000000LL;
+  wall.tv_nsec = left % 1000000000LL;
+  return pthread_cond_timedwait(condition, mutex, &wall);
 }
 /* libstdc++ skips locks while it is true. */
 HIDDEN char __libc_single_threaded = 0;
@@ -51,7 +65,7 @@ function versionsOf(library) {
   for (const line of execFileSync('objdump', ['-T', file], { encoding: 'utf8', maxBuffer: 1 << 26 }).split(
     '\n',
   )) {
-    const match = /\sD[FO]\s+\.\S+\s+\S+\s+(\(?)(GLIBC_2\.[\d.]+)\)?\s+(\S+)$/.exec(line)
+    const match = /\si?D[FO]?\s+\.\S+\s+\S+\s+(\(?)(GLIBC_2\.[\d.]+)\)?\s+(\S+)$/.exec(line)
     if (!match) continue
     const [, hidden, version, name] = match
     found.set(name, [...(found.get(name) ?? []), { version, isDefault: hidden === '' }])
@@ -64,11 +78,15 @@ function olderVersions() {
   const result = {}
   for (const library of ['libc.so.6', 'libm.so.6']) {
     for (const [name, versions] of versionsOf(library)) {
-      if (!versions.some(({ version, isDefault }) => isDefault && rank(version) > OLDEST)) continue
+      // The machine's own libm.so.6 is not looked at any more once there is one of that name, so all of it is there.
+      const changed = versions.some(({ version, isDefault }) => isDefault && rank(version) > OLDEST)
+      if (!changed && library !== 'libm.so.6') continue
       const old = versions.map(({ version }) => version).filter((version) => rank(version) <= OLDEST)
       if (old.length === 0) continue
       old.sort((a, b) => rank(a) - rank(b))
       const home = homeOf(name, library)
+      // A second libc.so.6 would keep the linker from versions of the first; what is left there is nothing we call.
+      if (home === 'libc.so.6') continue
       result[home] ??= {}
       const version = old[old.length - 1]
       result[home][version] ??= []

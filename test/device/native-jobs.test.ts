@@ -117,12 +117,12 @@ for (let seed = 0; seed < 5; seed++) {
     device.close()
     t.deepEqual(gpu.fingerprints, cpu.fingerprints)
     t.deepEqual(gpu.thresholds, cpu.thresholds)
-    cpu.merged.forEach((bytes, i) => t.is(differ(gpu.merged[i]!, bytes), ''))
+    for (const [i, bytes] of cpu.merged.entries()) t.is(differ(gpu.merged[i]!, bytes), '')
     cpu.results.forEach((expected, task) => {
       const result = gpu.results[task]!
       t.deepEqual(result.emitted, expected.emitted)
       t.is(differ(result.delta, expected.delta), '')
-      expected.restored.forEach((bytes, i) => t.is(differ(result.restored[i]!, bytes), ''))
+      for (const [i, bytes] of expected.restored.entries()) t.is(differ(result.restored[i]!, bytes), '')
     })
   })
 }
