@@ -59,7 +59,7 @@ TF_KERNEL uint32_t MoveEntries(uint32_t thread, Item* dense, uint32_t elements, 
     const uint16_t* const from = positions + first;
     Item* const item = values + first;
     uint32_t position[kAtOnce];
-    Item value[kAtOnce];
+    Item value[kAtOnce] = {};
     for (uint32_t k = 0; k < kAtOnce; k++) {
       position[k] = kNowhere;
       if (k * kScatterThreads >= left) continue;
@@ -70,7 +70,7 @@ TF_KERNEL uint32_t MoveEntries(uint32_t thread, Item* dense, uint32_t elements, 
         refused++;
       }
     }
-    Item found[kAtOnce];
+    Item found[kAtOnce] = {};
     if constexpr (kExchange) {
       for (uint32_t k = 0; k < kAtOnce; k++) {
         if (position[k] != kNowhere) found[k] = dense[position[k]];

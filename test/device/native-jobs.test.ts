@@ -31,7 +31,10 @@ test.serial('GPUs are opened, described and closed', async (t) => {
 test.serial('what cannot be opened says why', async (t) => {
   const failure = async (devices: number[], memoryBytes: number | null) =>
     (await t.throwsAsync(open(devices, memoryBytes))) as NativeError
-  t.like(await failure([7], null), { code: 'DEVICE_UNAVAILABLE', message: /cuda:7.*2 GPUs/ })
+  t.like(await failure([7], null), {
+    code: 'DEVICE_UNAVAILABLE',
+    message: 'there is no cuda:7: this machine has 2 GPUs',
+  })
   t.like(await failure([0, 0], null), { code: 'INVALID_ARGUMENT' })
   t.like(await failure([0], 5), { code: 'OUT_OF_MEMORY' })
   t.like(await failure([0], 2 ** 40), { code: 'OUT_OF_MEMORY' })
