@@ -46,8 +46,9 @@ inline constexpr Tuning kScatterTuning = Plan(256, 5);
 /// The same, with a load of what is there before each store: more registers, fewer threads.
 inline constexpr Tuning kSwapTuning = Plan(256, 4);
 
-/// Products with a sketch: 64 sums a thread in registers, half of them of the step at work, and the next step's
-/// elements on their way. Three blocks of 18 KiB of shared memory fit every multiprocessor that we build for.
+/// Products with a sketch: 64 sums a thread in registers, half of them of the step at work, and the next
+/// step's elements on their way. Three blocks of 18 KiB of shared memory fit every multiprocessor that we
+/// build for.
 inline constexpr Tuning kSketchTuning = Plan(128, 3);
 /// Blocks' work into which a product is cut at most, so that a few rows fill a GPU as well; 12 MiB of parts.
 inline constexpr uint32_t kSketchItems = 768;

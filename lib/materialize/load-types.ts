@@ -27,10 +27,13 @@ export type SwitchOptions = Pick<LoadOptions, 'signal' | 'onProgress' | 'threads
 
 /** A tensor on the GPU. */
 export interface LoadedTensor {
+  /** As the task's checkpoint has it. */
   name: string
+  /** Dtype of its elements. */
   dtype: Dtype
   /** Row-major extents. */
   shape: readonly number[]
+  /** Bytes from `pointer` on. */
   byteLength: number
   /** 'cuda:0' */
   device: string
@@ -45,8 +48,11 @@ export interface LoadedTensor {
 
 /** Where another process finds a tensor. */
 export interface SharedTensor {
+  /** Dtype of its elements. */
   dtype: Dtype
+  /** Row-major extents. */
   shape: readonly number[]
+  /** Bytes from `offset` on. */
   byteLength: number
   /** Whose memory: the model's (`handle`), or the task's own (`taskHandle`). */
   memory: 'model' | 'task'
@@ -62,7 +68,9 @@ export interface SharedModel {
   taskHandle: Uint8Array | null
   /** 'cuda:0', as this process counts devices. */
   device: string
+  /** The task whose model it is at this moment; null: θ* itself. */
   task: string | null
+  /** Places of the tensors by name. */
   tensors: ReadonlyMap<string, SharedTensor>
 }
 
