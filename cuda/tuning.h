@@ -58,7 +58,7 @@ inline constexpr uint32_t kSketchLeastSteps = 8;
 inline constexpr Tuning kWideTuning = Plan(64, 10);
 inline constexpr uint32_t kWideItems = 256, kWideLeastSteps = 16;
 /// Adding up the parts of products. Memory-bound.
-inline constexpr Tuning kCombineTuning = Plan(256, 6);
+inline constexpr Tuning kCombineTuning = Plan(256, 5);
 /// A Cholesky factorisation is one block's; a solution takes one thread a column, so small blocks.
 inline constexpr Tuning kCholeskyTuning = Plan(256, 2);
 inline constexpr Tuning kSolveTuning = Plan(64, 8);
