@@ -90,6 +90,26 @@ int LaunchTiles(tf_cuda_queue* queue, SketchBody<kBackward> body, CombineBody<fl
   return Launch(queue, 1, AddUpBody{body.squares, squares, squared_norm}, error);
 }
 
+/// Runs `body` over tiles of its outer extent, as many at a time as one launch has parts for. `direct` says
+/// where the results of the tiles from `first` on go.
+template <bool kTransposed, class Direct>
+int ForTiles(tf_cuda_queue* queue, SketchBody<kTransposed> body, uint64_t extent, double* squared_norm,
+             const Direct& direct, ErrorText error) {
+  const uint64_t tiles = Ceil(extent, kSketchOuter);
+  const auto column_tiles = static_cast<uint32_t>(Ceil(body.k, kSketchColumns));
+  const uint64_t step = TilesOfLaunch(tiles, column_tiles, kSketchItems);
+  for (uint64_t tile = 0; tile < tiles; tile += step) {
+    body.cut = Cut(tile, std::min(step, tiles - tile), body.inner, body.k);
+    const uint64_t first = tile * kSketchOuter;
+    CombineBody<float> combine{};
+    combine.k = body.k;
+    combine.extent = std::min<uint64_t>(extent - first, body.cut.tiles * kSketchOuter);
+    direct(first, combine);
+    TF_CUDA_PASS(LaunchTiles(queue, body, combine, squared_norm, error));
+  }
+  return TF_CUDA_OK;
+}
+
 int Forward(tf_cuda_queue* queue, const tf_cuda_sketch_job& job, ErrorText error) {
   SketchBody<false> body{};
   body.dense = Piece(job);
@@ -100,21 +120,14 @@ int Forward(tf_cuda_queue* queue, const tf_cuda_sketch_job& job, ErrorText error
   body.k = job.k;
   body.inner = static_cast<uint32_t>(job.columns);
   body.not_finite = job.not_finite;
-  const uint64_t tiles = Ceil(job.rows, kSketchOuter);
-  const auto column_tiles = static_cast<uint32_t>(Ceil(job.k, kSketchColumns));
-  const uint64_t step = TilesOfLaunch(tiles, column_tiles, kSketchItems);
-  for (uint64_t tile = 0; tile < tiles; tile += step) {
-    body.cut = Cut(tile, std::min(step, tiles - tile), body.inner, job.k);
-    const uint64_t first = tile * kSketchOuter;
-    CombineBody<float> combine{};
-    combine.k = job.k;
-    combine.extent = std::min<uint64_t>(job.rows - first, body.cut.tiles * kSketchOuter);
-    combine.narrow = job.y == nullptr ? nullptr : job.y + first;
-    combine.wide = job.wide_y == nullptr ? nullptr : job.wide_y + first;
-    combine.out_stride = job.y_stride;
-    TF_CUDA_PASS(LaunchTiles(queue, body, combine, job.squared_norm, error));
-  }
-  return TF_CUDA_OK;
+  return ForTiles(
+      queue, body, job.rows, job.squared_norm,
+      [&](uint64_t first, CombineBody<float>& combine) {
+        combine.narrow = job.y == nullptr ? nullptr : job.y + first;
+        combine.wide = job.wide_y == nullptr ? nullptr : job.wide_y + first;
+        combine.out_stride = job.y_stride;
+      },
+      error);
 }
 
 int Backward(tf_cuda_queue* queue, const tf_cuda_backward_job& job, ErrorText error) {
@@ -126,20 +139,13 @@ int Backward(tf_cuda_queue* queue, const tf_cuda_backward_job& job, ErrorText er
   body.vectors_aligned = job.y_stride % 4 == 0 && IsAligned(job.y);
   body.k = job.k;
   body.inner = static_cast<uint32_t>(job.rows);
-  const uint64_t tiles = Ceil(job.columns, kSketchOuter);
-  const auto column_tiles = static_cast<uint32_t>(Ceil(job.k, kSketchColumns));
-  const uint64_t step = TilesOfLaunch(tiles, column_tiles, kSketchItems);
-  for (uint64_t tile = 0; tile < tiles; tile += step) {
-    body.cut = Cut(tile, std::min(step, tiles - tile), body.inner, job.k);
-    const uint64_t first = tile * kSketchOuter;
-    CombineBody<float> combine{};
-    combine.k = job.k;
-    combine.extent = std::min<uint64_t>(job.columns - first, body.cut.tiles * kSketchOuter);
-    combine.added = job.z + first;
-    combine.out_stride = job.columns;
-    TF_CUDA_PASS(LaunchTiles(queue, body, combine, nullptr, error));
-  }
-  return TF_CUDA_OK;
+  return ForTiles(
+      queue, body, job.columns, nullptr,
+      [&](uint64_t first, CombineBody<float>& combine) {
+        combine.added = job.z + first;
+        combine.out_stride = job.columns;
+      },
+      error);
 }
 
 /// Backward with products in f64.

@@ -92,14 +92,12 @@ TF_CUDA_EXPORT int tf_cuda_copy(tf_cuda_queue* queue, void* to, const void* from
 TF_CUDA_EXPORT int tf_cuda_fill(tf_cuda_queue* queue, void* to, uint8_t byte, uint64_t bytes, TF_CUDA_ERROR);
 
 /* Every function of this file, for loaders: X(name without prefix). */
-#define TF_CUDA_BASE_FUNCTIONS(X)                                                              \
-  X(abi)                                                                                       \
-  X(get_versions)                                                                              \
-  X(device_count)                                                                              \
-  X(device_info)                                                                               \
-  X(device_memory)                                                                             \
-  X(allocate) X(free) X(allocate_pinned) X(free_pinned) X(ipc_export) X(ipc_open) X(ipc_close) \
-      X(queue_create) X(queue_destroy) X(queue_wait) X(queue_stream) X(copy) X(fill)
+/* clang-format off */
+#define TF_CUDA_BASE_FUNCTIONS(X)                                                                     \
+  X(abi) X(get_versions) X(device_count) X(device_info) X(device_memory) X(allocate) X(free)           \
+  X(allocate_pinned) X(free_pinned) X(ipc_export) X(ipc_open) X(ipc_close) X(queue_create)             \
+  X(queue_destroy) X(queue_wait) X(queue_stream) X(copy) X(fill)
+/* clang-format on */
 
 #ifdef __cplusplus
 }

@@ -13,18 +13,13 @@ namespace {
 struct Layout {
   uint64_t values, index, starts, refused, bytes;
   Layout(uint64_t elements, uint64_t item) {
-    uint64_t at = 0;
-    const auto take = [&](uint64_t size) {
-      const uint64_t start = at;
-      at += (size + 255) / 256 * 256;
-      return start;
-    };
-    take(elements * item);  // the dense elements
-    values = take(elements * item);
-    index = take(elements * 2);
-    starts = take((BlockCount(elements) + 1) * 8);
-    refused = take(8);
-    bytes = at;
+    DeviceLayout layout;
+    layout.Take(elements * item);  // the dense elements
+    values = layout.Take(elements * item);
+    index = layout.Take(elements * 2);
+    starts = layout.Take((BlockCount(elements) + 1) * 8);
+    refused = layout.Take(8);
+    bytes = layout.bytes();
   }
 };
 // Values, u16 positions and a little for starts beside the dense elements.

@@ -17,24 +17,19 @@ struct Layout {
 
   Layout(uint64_t elements, uint64_t k, uint64_t item, uint64_t raw_item) {
     const uint64_t blocks = BlockCount(elements);
-    uint64_t at = 0;
-    const auto take = [&](uint64_t size) {
-      const uint64_t start = at;
-      at += (size + 255) / 256 * 256;
-      return start;
-    };
-    take(elements * item);  // the task's elements
-    merged = take(elements * item);
-    raw = take(elements * raw_item);
-    values = take(k * item);
-    positions = take(k * 2);
-    above = take(blocks * 4);
-    equal = take(blocks * 4);
-    keep_equal = take(blocks * 4);
-    starts = take((blocks + 1) * 8);
-    ties = take(8);
-    tally = take(sizeof(tf_cuda_tally));
-    bytes = at;
+    DeviceLayout layout;
+    layout.Take(elements * item);  // the task's elements
+    merged = layout.Take(elements * item);
+    raw = layout.Take(elements * raw_item);
+    values = layout.Take(k * item);
+    positions = layout.Take(k * 2);
+    above = layout.Take(blocks * 4);
+    equal = layout.Take(blocks * 4);
+    keep_equal = layout.Take(blocks * 4);
+    starts = layout.Take((blocks + 1) * 8);
+    ties = layout.Take(8);
+    tally = layout.Take(sizeof(tf_cuda_tally));
+    bytes = layout.bytes();
   }
 };
 

@@ -6,6 +6,7 @@
 
 #include "cuda_kernel_test.h"
 #include "device/device_set.h"
+#include "linalg_values.h"
 #include "ops/low_rank_product.h"
 #include "ops/randomized_svd.h"
 
@@ -14,14 +15,6 @@ using namespace taskfold;
 namespace {
 
 constexpr uint64_t kMemory = uint64_t{192} << 20;
-
-double Symmetric(Random& random) { return (static_cast<double>(random.Below(2000001)) - 1000000) / 1000000; }
-
-std::vector<float> RandomValues(size_t n, Random& random) {
-  std::vector<float> values(n);
-  for (float& x : values) x = static_cast<float>(Symmetric(random));
-  return values;
-}
 
 Operand Memory(std::vector<float>& values) {
   return {Region::OfMemory(reinterpret_cast<uint8_t*>(values.data()), values.size() * 4), Dtype::kF32};
@@ -60,21 +53,6 @@ CudaLibrary Counting(const CudaLibrary& cuda) {
 
 double Square(double x) { return x * x; }
 
-/// ‖c − b·a‖ with b [rows × rank] and a [rank × columns].
-double Residual(const std::vector<double>& c, const std::vector<float>& b, const std::vector<float>& a,
-                size_t rows, size_t rank, size_t columns) {
-  double sum = 0;
-  for (size_t i = 0; i < rows; i++) {
-    for (size_t j = 0; j < columns; j++) {
-      double x = c[i * columns + j];
-      for (size_t k = 0; k < rank; k++)
-        x -= static_cast<double>(b[i * rank + k]) * static_cast<double>(a[k * columns + j]);
-      sum += x * x;
-    }
-  }
-  return std::sqrt(sum);
-}
-
 struct Factors {
   RandomizedSvdResult result;
   std::vector<float> b, a;
@@ -99,12 +77,12 @@ struct Shape {
 
 /// A difference with decaying singular values, as matrix and minus.
 void Fill(const Shape& shape, std::vector<float>& matrix, std::vector<float>& minus, Random& random) {
-  minus = RandomValues(shape.rows * shape.columns, random);
+  minus = RandomNarrow(shape.rows * shape.columns, random);
   std::vector<double> sum(minus.begin(), minus.end());
   double sigma = 1;
   const size_t terms = shape.decay == 0 ? 3 : 40;
   for (size_t t = 0; t < terms; t++, sigma *= shape.decay == 0 ? 0.5 : shape.decay) {
-    const std::vector<float> u = RandomValues(shape.rows, random), v = RandomValues(shape.columns, random);
+    const std::vector<float> u = RandomNarrow(shape.rows, random), v = RandomNarrow(shape.columns, random);
     for (size_t i = 0; i < sum.size(); i++) {
       sum[i] += sigma * static_cast<double>(u[i / shape.columns]) * static_cast<double>(v[i % shape.columns]);
     }
@@ -147,7 +125,7 @@ void CompareSvd(const Shape& shape, const std::shared_ptr<DeviceSet>& devices, u
 void CompareErrors(const std::shared_ptr<DeviceSet>& devices) {
   Random random(5);
   for (int round = 0; round < 6; round++) {
-    std::vector<float> matrix = RandomValues(90 * 70, random), minus = matrix, b(90 * 3), a(3 * 70);
+    std::vector<float> matrix = RandomNarrow(90 * 70, random), minus = matrix, b(90 * 3), a(3 * 70);
     const float bad = round % 2 == 0 ? NAN : std::numeric_limits<float>::infinity();
     std::vector<float>& faulty = round < 3 ? matrix : minus;
     faulty[random.Below(90 * 70)] = bad;
@@ -177,7 +155,7 @@ void CompareErrors(const std::shared_ptr<DeviceSet>& devices) {
 
 void CompareCancelled(const std::shared_ptr<DeviceSet>& devices) {
   Random random(6);
-  std::vector<float> matrix = RandomValues(90 * 70, random), b(90 * 3), a(3 * 70);
+  std::vector<float> matrix = RandomNarrow(90 * 70, random), b(90 * 3), a(3 * 70);
   RandomizedSvdJob job;
   job.source = {"w", 90, 70, Memory(matrix), std::nullopt, 1};
   job.rank = 3;
@@ -216,8 +194,8 @@ void FillLayers(Layers& all, bool keep, Random& random) {
     if (l == 3) layer.rows = 700, layer.columns = 500;
     for (size_t p = 0; p < 1 + l % 2; p++) {
       const size_t rank = 1 + random.Below(20);
-      one.b[p] = RandomValues(layer.rows * rank, random);
-      one.a[p] = RandomValues(rank * layer.columns, random);
+      one.b[p] = RandomNarrow(layer.rows * rank, random);
+      one.a[p] = RandomNarrow(rank * layer.columns, random);
       // Nearly dependent columns of B, equal rows of A, a zero product.
       for (size_t i = 0; l % 6 == 1 && rank > 1 && i < layer.rows; i++) {
         one.b[p][i * rank + 1] = one.b[p][i * rank] * (1 + 1e-6f * static_cast<float>(i % 3));

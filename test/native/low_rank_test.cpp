@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "core/philox.h"
+#include "linalg_values.h"
 #include "ops/add_products.h"
 #include "ops/low_rank_product.h"
 #include "ops/randomized_svd.h"
@@ -29,21 +30,6 @@ Operand InFile(const std::vector<float>& values) {
   const std::shared_ptr<File> file = File::OpenTemporaryBeside("/tmp/taskfold-low-rank-test");
   file->WriteAt(values.data(), values.size() * 4, 13);
   return {Region::OfFile(file, 13, values.size() * 4), Dtype::kF32};
-}
-
-/// ‖c − scale · b·a‖ with b [rows × rank] and a [rank × columns].
-double Residual(const std::vector<double>& c, const std::vector<float>& b, const std::vector<float>& a,
-                size_t rows, size_t rank, size_t columns) {
-  double sum = 0;
-  for (size_t i = 0; i < rows; i++) {
-    for (size_t j = 0; j < columns; j++) {
-      double x = c[i * columns + j];
-      for (size_t k = 0; k < rank; k++)
-        x -= static_cast<double>(b[i * rank + k]) * static_cast<double>(a[k * columns + j]);
-      sum += x * x;
-    }
-  }
-  return std::sqrt(sum);
 }
 
 double Tail(const std::vector<double>& values, size_t kept) {
