@@ -4,6 +4,8 @@
 #include <chrono>
 #include <thread>
 
+#include "backend/cuda_library.h"
+#include "device/self_check.h"
 #include "device_test_kit.h"
 
 using namespace taskfold;
@@ -165,6 +167,40 @@ void LostDevice() {
   OpenGpus(1);
 }
 
+/// A GPU on which a kernel does nothing is refused, whichever it is; the same library untouched is not.
+void WrongBits() {
+  const CudaLibrary* real = OpenCudaLibrary(EmulatedPlugin(), nullptr);
+  CHECK(real != nullptr, "the emulated plug-in");
+  RunControl control(nullptr, 1);
+  const auto check = [&](const CudaLibrary& cuda) {
+    DeviceSet set(cuda, {0}, 64 * kMiB);
+    const LaneLease lanes = set.Lease(control, 1);
+    SelfCheck(lanes[0]);
+  };
+  check(*real);
+#define TF_REFUSES(name)                                                                               \
+  {                                                                                                    \
+    CudaLibrary lazy = *real;                                                                          \
+    lazy.name = [](tf_cuda_queue*, const tf_cuda_##name##_job*, char*, size_t) -> int {                \
+      return TF_CUDA_OK;                                                                               \
+    };                                                                                                 \
+    const Error error = ErrorOf([&] { check(lazy); });                                                 \
+    CHECK(error.code() == "DEVICE_UNAVAILABLE" &&                                                      \
+              std::string(error.what()).find("computes other bits than the CPU") != std::string::npos, \
+          #name ": %s", error.what());                                                                 \
+  }
+  TF_REFUSES(merge)
+  TF_REFUSES(count)
+  TF_REFUSES(rank)
+  TF_REFUSES(place)
+  TF_REFUSES(emit)
+  TF_REFUSES(scatter)
+  TF_REFUSES(swap)
+  TF_REFUSES(convert)
+  TF_REFUSES(digest)
+#undef TF_REFUSES
+}
+
 }  // namespace
 
 int main() {
@@ -173,6 +209,7 @@ int main() {
   std::printf("open: %.2f s\n",
               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   Refuses();
+  WrongBits();
   FaultsWhileOpening();
   Leases();
   Staging();
