@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device/device_layout.h"
+
 namespace taskfold {
 namespace {
 
@@ -11,9 +13,6 @@ namespace {
 constexpr uint64_t kStagingBytes = uint64_t{32} << 20;
 // Copied as soon as read: the first copy starts early, and the buffer is a few pieces long.
 constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
-constexpr uint64_t kAlignment = 256;
-
-uint64_t Aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
 
@@ -33,7 +32,7 @@ void* Lane::Get(size_t slot, uint64_t bytes) {
   if (slot >= slots_.size()) slots_.resize(slot + 1);
   Slot& wanted = slots_[slot];
   wanted.lease = lease_;
-  const uint64_t size = Aligned(std::max<uint64_t>(bytes, 1));
+  const uint64_t size = AlignForDevice(std::max<uint64_t>(bytes, 1));
   if (wanted.memory.bytes() >= size) return wanted.memory.data();
   Wait();
   wanted.memory = DeviceMemory();
@@ -67,7 +66,7 @@ uint8_t* Lane::Stage(uint64_t most, size_t* length) {
   *length = static_cast<size_t>(std::min(most, staging_.bytes() - staged_));
   uint8_t* part = staging_.data() + staged_;
   // The next part starts on a border that copies like.
-  staged_ = std::min(Aligned(staged_ + *length), staging_.bytes());
+  staged_ = std::min(AlignForDevice(staged_ + *length), staging_.bytes());
   return part;
 }
 

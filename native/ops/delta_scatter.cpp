@@ -121,9 +121,8 @@ void DeltaDecoder::Marks(uint64_t block, size_t n, uint64_t* bits, Scratch& scra
   const auto count = static_cast<size_t>(starts_[block + 1] - starts_[block]);
   const auto* positions = reinterpret_cast<const uint16_t*>(
       ReadAligned(delta_.index_bytes, starts_[block] * 2, count * 2, scratch.Get(slot, count * 2 + 8)));
+  CheckPositions(block, n, positions);
   for (size_t i = 0; i < count; i++) {
-    if (positions[i] >= n || (i > 0 && positions[i] <= positions[i - 1]))
-      Refuse(block, "positions are not ascending inside the block");
     bits[positions[i] / 64] |= uint64_t{1} << (positions[i] % 64);
   }
 }

@@ -5,6 +5,7 @@
 
 #include "core/region.h"
 #include "core/thread_pool.h"
+#include "device/device_layout.h"
 #include "device/device_set.h"
 #include "ops/fingerprint.h"
 
@@ -19,21 +20,6 @@ constexpr uint64_t LeafElements(Dtype dtype) { return kLeafBytes / ItemSize(dtyp
 /// Elements of a chunk: whole leaves of `dtype`, at most chunk_bytes() of them, with `bytes_per_element` of
 /// device memory each, beside `fixed` bytes. 0: a lane cannot hold one leaf.
 uint64_t ChunkElements(const DeviceSet& devices, Dtype dtype, uint64_t bytes_per_element, uint64_t fixed);
-
-/// Places in one piece of device memory, each aligned to 256 bytes.
-class DeviceLayout {
- public:
-  /// Offset of the next `bytes`.
-  uint64_t Take(uint64_t bytes) {
-    const uint64_t start = bytes_;
-    bytes_ += (bytes + 255) / 256 * 256;
-    return start;
-  }
-  uint64_t bytes() const { return bytes_; }
-
- private:
-  uint64_t bytes_ = 0;
-};
 
 /// A run of elements of one tensor.
 struct Chunk {

@@ -17,8 +17,6 @@ class DeviceCounters {
   uint64_t bytes() const { return bytes_; }
   /// The windows of all tasks on this worker's lane; cleared when they are asked for the first time.
   const std::vector<tf_cuda_window>& Windows(Lane& lane, unsigned worker);
-  /// The first tally on this worker's lane.
-  tf_cuda_tally* Tally(Lane& lane, unsigned worker) { return Windows(lane, worker)[0].tally; }
   /// Waits. Has any tally of this lane seen a NaN?
   bool SawNaN(Lane& lane, unsigned worker);
   /// Waits, and adds what all lanes counted.

@@ -11,20 +11,23 @@ uint64_t ConvertOnDevices(DeviceSet& devices, uint64_t elements, const Operand& 
   const uint64_t from_item = ItemSize(from.dtype), to_item = ItemSize(to.dtype);
   const uint64_t chunk_elements = ChunkElements(devices, to.dtype, from_item + to_item, 0);
   const uint64_t longest = std::min(chunk_elements, elements);
-  const uint64_t target = 256 + (longest * from_item + 255) / 256 * 256;  // behind the counter and the source
+  DeviceLayout layout;
+  layout.Take(sizeof(uint64_t));  // the counter
+  const uint64_t source = layout.Take(longest * from_item);
+  const uint64_t target = layout.Take(longest * to_item);
   std::atomic<uint64_t> inexact{0};
   const LaneLease lanes = devices.Lease(control);
   ForEachItem(lanes, ChunkCount(elements, chunk_elements), control, [&](size_t piece, unsigned worker) {
     const Chunk chunk = ChunkAt(piece, chunk_elements, elements);
     Lane& lane = lanes[worker];
-    auto* memory = lane.Array<uint8_t>(0, target + longest * to_item);
+    auto* memory = lane.Array<uint8_t>(0, layout.bytes());
     lane.Fill(memory, 0, sizeof(uint64_t));
-    lane.Upload(memory + 256, from.region, chunk.first * from_item, chunk.count * from_item);
+    lane.Upload(memory + source, from.region, chunk.first * from_item, chunk.count * from_item);
     tf_cuda_convert_job job{};
     job.from_dtype = static_cast<int32_t>(from.dtype);
     job.to_dtype = static_cast<int32_t>(to.dtype);
     job.elements = chunk.count;
-    job.from = memory + 256;
+    job.from = memory + source;
     job.to = memory + target;
     job.inexact = reinterpret_cast<uint64_t*>(memory);
     lane.Launch("converting", lane.cuda().convert, job);

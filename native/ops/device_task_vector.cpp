@@ -33,13 +33,25 @@ struct Plan {
     layout.chunk_elements = ChunkElements(devices, dtype, operands * item + raw_item, fixed);
     if (layout.chunk_elements == 0) return false;
     const uint64_t longest = std::min(layout.chunk_elements, elements);
-    layout.stride = (longest * item + 255) / 256 * 256;
+    layout.stride = AlignForDevice(longest * item);
     layout.raw = operands * layout.stride;
     layout.bytes = layout.raw + longest * raw_item;
     bytes = std::max(bytes, layout.bytes);
     list.Add(ChunkCount(elements, layout.chunk_elements));
     layouts.push_back(layout);
     return true;
+  }
+
+  /// work(which tensor, chunk, worker) for every chunk of the tensors that were added.
+  template <class Tensor, class Work>
+  void ForEachChunk(const LaneLease& lanes, const std::vector<Tensor>& tensors, RunControl& control,
+                    const Work& work) const {
+    ForEachItem(lanes, list.items(), control, [&](size_t item, unsigned worker) {
+      const auto [which, piece] = list.Find(item);
+      const Tensor& tensor = tensors[which];
+      const Chunk chunk = ChunkAt(piece, layouts[which].chunk_elements, tensor.elements);
+      NamingTensor(tensor.name, [&, index = which] { work(index, chunk, worker); });
+    });
   }
 };
 
@@ -84,11 +96,8 @@ class Merge {
       }
     }
     const LaneLease lanes = devices_.Lease(control_);
-    ForEachItem(lanes, plan_.list.items(), control_, [&](size_t item, unsigned worker) {
-      const auto [which, piece] = plan_.list.Find(item);
-      const MergeTensor& tensor = tensors_[which];
-      const Chunk chunk = ChunkAt(piece, plan_.layouts[which].chunk_elements, tensor.elements);
-      NamingTensor(tensor.name, [&, index = which] { MergeChunk(index, chunk, lanes[worker], worker); });
+    plan_.ForEachChunk(lanes, tensors_, control_, [&](size_t which, Chunk chunk, unsigned worker) {
+      MergeChunk(which, chunk, lanes[worker], worker);
     });
     if (options_.selection) counters_.AddTo(*options_.selection, lanes);
     return true;
@@ -181,11 +190,8 @@ class Count {
       }
     }
     const LaneLease lanes = devices_.Lease(control_);
-    ForEachItem(lanes, plan_.list.items(), control_, [&](size_t item, unsigned worker) {
-      const auto [which, piece] = plan_.list.Find(item);
-      const ResidualTensor& tensor = tensors_[which];
-      const Chunk chunk = ChunkAt(piece, plan_.layouts[which].chunk_elements, tensor.elements);
-      NamingTensor(tensor.name, [&, index = which] { CountChunk(index, chunk, lanes[worker], worker); });
+    plan_.ForEachChunk(lanes, tensors_, control_, [&](size_t which, Chunk chunk, unsigned worker) {
+      CountChunk(which, chunk, lanes[worker], worker);
     });
     counters_.AddTo(selection_, lanes);
     return true;

@@ -5,15 +5,12 @@
 
 #include "core/block_scatter.h"
 #include "core/thread_pool.h"
+#include "device/device_layout.h"
 #include "ops/block_marks.h"
 #include "ops/work_list.h"
 
 namespace taskfold {
 namespace {
-
-constexpr uint64_t kAlignment = 256;
-
-uint64_t Aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 /// [at, at + bytes) must lie in [0, room).
 void CheckPlace(const std::string& name, uint64_t at, uint64_t bytes, uint64_t room) {
@@ -44,7 +41,7 @@ void CheckPlaces(const ResidentTaskPlan& plan, uint64_t merged_bytes) {
     CheckPlace(tensor.name, 0, tensor.elements, merged_bytes);
     const uint64_t bytes = tensor.elements * ItemSize(tensor.dtype);
     CheckPlace(tensor.name, tensor.at, bytes, merged_bytes);
-    if (tensor.at % kAlignment != 0 || tensor.at < end || tensor.delta.kept == 0) {
+    if (tensor.at % kDeviceAlignment != 0 || tensor.at < end || tensor.delta.kept == 0) {
       throw Error("INVALID_ARGUMENT", tensor.name + ": its place, or that it keeps nothing, is not allowed")
           .Tensor(tensor.name);
     }
@@ -89,19 +86,16 @@ ResidentTask::ResidentTask(ResidentTaskPlan plan, uint64_t merged_bytes, RunCont
             [](const ResidentDelta& a, const ResidentDelta& b) { return a.at < b.at; });
   CheckPlaces(plan_, merged_bytes);
   CheckPositions(plan_.deltas, control);
-  bytes_ = Aligned(plan_.own_bytes);
-  const auto place = [&](uint64_t bytes) {
-    const uint64_t at = bytes_;
-    bytes_ = Aligned(bytes_ + bytes);
-    return at;
-  };
+  DeviceLayout layout;
+  layout.Take(plan_.own_bytes);
   for (const ResidentDelta& tensor : plan_.deltas) {
     Placed placed{};
-    placed.value = place(tensor.delta.kept * ItemSize(tensor.dtype));
-    placed.index = place(IndexBytes(tensor));
-    placed.starts = place((BlockCount(tensor.elements) + 1) * StartBytes(tensor));
+    placed.value = layout.Take(tensor.delta.kept * ItemSize(tensor.dtype));
+    placed.index = layout.Take(IndexBytes(tensor));
+    placed.starts = layout.Take((BlockCount(tensor.elements) + 1) * StartBytes(tensor));
     placed_.push_back(placed);
   }
+  bytes_ = layout.bytes();
 }
 
 void ResidentTask::Upload(std::shared_ptr<DeviceMemory> memory, const LaneLease& lanes, RunControl& control) {
