@@ -53,6 +53,9 @@ install_packages() {
 }
 
 install_npm_packages() {
+  # Where nvcc is, the CUDA plug-in is built too: here for one GPU target, whose PTX newer GPUs translate at the first start.
+  # All targets take minutes; they are for the published binaries.
+  export TASKFOLD_CUDA_ARCHS="${TASKFOLD_CUDA_ARCHS:-80}"
   # Without its download step onnxruntime-node has the CPU provider, all that is needed here.
   export ONNXRUNTIME_NODE_INSTALL=skip
   local stamp=node_modules/.taskfold-setup now
