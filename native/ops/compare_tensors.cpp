@@ -18,7 +18,7 @@ enum Slot : size_t {
   kOriginalWide,
   kMarks,
   kDelta,
-  kOriginal = kDelta + 2
+  kOriginal = kDelta + Remainder::kSlots
 };
 
 /// Items whose bits differ, and how many of them are marked (bits null: none are).
@@ -33,7 +33,7 @@ void CountDiffering(size_t item, size_t n, uint64_t first, const uint8_t* restor
   }
 }
 
-TensorDifference CompareBlock(const CompareTensor& tensor, const DeltaDecoder* decoder, uint64_t block,
+TensorDifference CompareBlock(const CompareTensor& tensor, const Remainder* remainder, uint64_t block,
                               Scratch& scratch) {
   const TfBackend& backend = ActiveBackend();
   const auto dtype = static_cast<int32_t>(tensor.dtype);
@@ -45,10 +45,12 @@ TensorDifference CompareBlock(const CompareTensor& tensor, const DeltaDecoder* d
   float* merged = scratch.Array<float>(kMergedWide, n);
   backend.widen(dtype, n, dense, merged);
   uint64_t* bits = nullptr;
-  if (decoder) {
-    bits = scratch.Array<uint64_t>(kMarks, kBlockWords);
-    decoder->Marks(block, n, bits, scratch, kDelta);
-    decoder->Apply(block, n, dense, scratch, kDelta);
+  if (remainder) {
+    if (remainder->Exact()) {
+      bits = scratch.Array<uint64_t>(kMarks, kBlockWords);
+      remainder->Marks(block, n, bits, scratch, kDelta);
+    }
+    remainder->Apply(block, n, dense, scratch, kDelta);
   }
   const auto* original_bytes = static_cast<const uint8_t*>(
       ReadElements(backend, tensor.against, tensor.dtype, first, n, scratch, kOriginal));
@@ -85,13 +87,13 @@ void AddBlock(const TensorDifference& block, TensorDifference* total) {
 std::vector<TensorDifference> CompareTensors(const std::vector<CompareTensor>& tensors, RunControl& control) {
   control.ThrowIfCancelled();
   WorkList list;
-  std::vector<std::optional<DeltaDecoder>> decoders(tensors.size());
+  std::vector<std::unique_ptr<Remainder>> remainders(tensors.size());
   for (size_t i = 0; i < tensors.size(); i++) {
     const CompareTensor& tensor = tensors[i];
     CheckOperandLength(tensor.name, "merged", tensor.merged, tensor.elements, tensor.dtype);
     CheckOperandLength(tensor.name, "against", tensor.against.region, tensor.elements, tensor.against.dtype);
     NamingTensor(tensor.name, [&, at = i] {
-      if (tensor.delta) decoders[at].emplace(tensor.name, tensor.elements, tensor.dtype, *tensor.delta);
+      remainders[at] = OpenRemainder(tensor.name, tensor.elements, tensor.dtype, tensor.delta, tensor.coded);
     });
     list.Add(BlockCount(tensor.elements));
   }
@@ -100,9 +102,8 @@ std::vector<TensorDifference> CompareTensors(const std::vector<CompareTensor>& t
   ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {
     control.ThrowIfCancelled();
     const auto [which, block] = list.Find(item);
-    const DeltaDecoder* decoder = decoders[which] ? &*decoders[which] : nullptr;
     NamingTensor(tensors[which].name, [&, at = which, number = block] {
-      blocks[item] = CompareBlock(tensors[at], decoder, number, scratches[worker]);
+      blocks[item] = CompareBlock(tensors[at], remainders[at].get(), number, scratches[worker]);
     });
     control.AddProgress(std::min(kBlockElements, tensors[which].elements - block * kBlockElements) * 2 *
                         ItemSize(tensors[which].dtype));

@@ -13,6 +13,7 @@ struct CompareTensor {
   Dtype dtype = Dtype::kF32;
   Region merged;
   std::optional<DeltaRegions> delta;
+  std::optional<CodedRemainder> coded;
   /// The original θt, converted to dtype before comparing.
   Operand against;
 };
@@ -25,6 +26,7 @@ struct TensorDifference {
   double error_squared = 0;
   double residual_squared = 0;
   double original_squared = 0;
+  /// Positions that an exact delta keeps and that differ all the same; 0 for other codecs.
   uint64_t kept_differing = 0;
 };
 

@@ -127,21 +127,32 @@ void DeltaDecoder::Marks(uint64_t block, size_t n, uint64_t* bits, Scratch& scra
   }
 }
 
-void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& control) {
-  control.ThrowIfCancelled();
-  WorkList list;
-  std::vector<std::optional<DeltaDecoder>> decoders(tensors.size());
-  for (size_t i = 0; i < tensors.size(); i++) {
-    const ScatterTensor& tensor = tensors[i];
-    CheckOperandLength(tensor.name, "merged", tensor.merged, tensor.elements, tensor.dtype);
-    CheckOperandLength(tensor.name, "out", tensor.out, tensor.elements, tensor.dtype);
-    CheckWritable(tensor.name, "out", tensor.out.file().get());
-    NamingTensor(tensor.name, [&, at = i] {
-      if (tensor.delta) decoders[at].emplace(tensor.name, tensor.elements, tensor.dtype, *tensor.delta);
-    });
-    list.Add(BlockCount(tensor.elements));
+std::unique_ptr<Remainder> OpenRemainder(const std::string& name, uint64_t elements, Dtype dtype,
+                                         const std::optional<DeltaRegions>& delta,
+                                         const std::optional<CodedRemainder>& coded) {
+  if (coded) {
+    const std::vector<CodedTensor>& tensors = coded->task->tensors();
+    if (coded->tensor >= tensors.size()) {
+      throw Error("INVALID_ARGUMENT",
+                  name + ": the coded task has " + std::to_string(tensors.size()) + " tensors")
+          .Tensor(name);
+    }
+    const CodedTensor& tensor = tensors[coded->tensor];
+    if (tensor.elements() != elements || tensor.dtype != dtype) {
+      throw Error("INVALID_ARGUMENT", name + ": coded with another size or dtype").Tensor(name);
+    }
+    return coded->task->Open(coded->tensor);
   }
-  if (DeviceSet* devices = control.devices()) return ScatterOnDevices(*devices, tensors, decoders, control);
+  if (delta) return std::make_unique<DeltaDecoder>(name, elements, dtype, *delta);
+  return nullptr;
+}
+
+namespace {
+
+void ScatterOnCpu(const std::vector<ScatterTensor>& tensors,
+                  const std::vector<std::unique_ptr<Remainder>>& remainders, RunControl& control) {
+  WorkList list;
+  for (const ScatterTensor& tensor : tensors) list.Add(BlockCount(tensor.elements));
   ScratchPerWorker scratches(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {
     control.ThrowIfCancelled();
@@ -151,15 +162,50 @@ void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& contr
     const size_t size = ItemSize(tensor.dtype);
     const uint64_t first = block * kBlockElements;
     const auto n = static_cast<size_t>(std::min(kBlockElements, tensor.elements - first));
-    const std::optional<DeltaDecoder>& decoder = decoders[which];
-    NamingTensor(tensor.name, [&, number = block] {
+    NamingTensor(tensor.name, [&, index = which, number = block] {
       uint8_t* dense = scratch.Get(0, n * size);
       tensor.merged.ReadTo(first * size, n * size, dense);
-      if (decoder) decoder->Apply(number, n, dense, scratch, 1);
+      if (remainders[index]) remainders[index]->Apply(number, n, dense, scratch, 1);
       tensor.out.Write(first * size, n * size, dense);
     });
     control.AddProgress(n * size);
   });
+}
+
+/// A GPU has kernels for plain deltas only.
+bool FitsDevice(const std::vector<ScatterTensor>& tensors) {
+  return std::none_of(tensors.begin(), tensors.end(),
+                      [](const ScatterTensor& t) { return t.coded.has_value(); });
+}
+
+}  // namespace
+
+void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& control) {
+  control.ThrowIfCancelled();
+  for (const ScatterTensor& tensor : tensors) {
+    CheckOperandLength(tensor.name, "merged", tensor.merged, tensor.elements, tensor.dtype);
+    CheckOperandLength(tensor.name, "out", tensor.out, tensor.elements, tensor.dtype);
+    CheckWritable(tensor.name, "out", tensor.out.file().get());
+  }
+  DeviceSet* devices = control.devices();
+  if (devices && FitsDevice(tensors)) {
+    std::vector<std::optional<DeltaDecoder>> decoders(tensors.size());
+    for (size_t i = 0; i < tensors.size(); i++) {
+      NamingTensor(tensors[i].name, [&, at = i] {
+        const ScatterTensor& tensor = tensors[at];
+        if (tensor.delta) decoders[at].emplace(tensor.name, tensor.elements, tensor.dtype, *tensor.delta);
+      });
+    }
+    return ScatterOnDevices(*devices, tensors, decoders, control);
+  }
+  std::vector<std::unique_ptr<Remainder>> remainders(tensors.size());
+  for (size_t i = 0; i < tensors.size(); i++) {
+    NamingTensor(tensors[i].name, [&, at = i] {
+      const ScatterTensor& tensor = tensors[at];
+      remainders[at] = OpenRemainder(tensor.name, tensor.elements, tensor.dtype, tensor.delta, tensor.coded);
+    });
+  }
+  ScatterOnCpu(tensors, remainders, control);
 }
 
 }  // namespace taskfold

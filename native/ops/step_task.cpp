@@ -1,0 +1,10 @@
+#include "core/error.h"
+#include "ops/coded_task.h"
+
+namespace taskfold {
+
+std::shared_ptr<const CodedTask> OpenStepTask(float, std::vector<CodedTensor>, const CodedArrays&) {
+  throw Error("PACK_VERSION", "codec step is not built yet");
+}
+
+}  // namespace taskfold
