@@ -7,9 +7,11 @@
  * place of a task in the job, or 'task' where there is one; 'b', 'a', 'matrix', 'minus', 'outB', 'outA').
  */
 
+import type { CodecBinding, CodedDelta } from './codec-types.js'
 import type { DeviceBinding, NativeDeviceSet } from './device-types.js'
 import type { ResidentBinding } from './resident-types.js'
 
+export type * from './codec-types.js'
 export type * from './device-types.js'
 export type * from './resident-types.js'
 
@@ -177,14 +179,14 @@ export interface DeltaRegions {
   value: NativeRegion
 }
 
-/** Copies `merged` to `out` and overwrites the delta's positions. delta null: a plain copy. */
+/** Copies `merged` to `out` and applies the remainder. delta null: a plain copy. */
 export interface ScatterTensor {
   name: string
   /** Elements and dtype of the stored tensor. */
   elements: number
   dtype: FloatDtype
   merged: NativeRegion
-  delta: DeltaRegions | null
+  delta: DeltaRegions | CodedDelta | null
   out: NativeRegion
 }
 
@@ -354,7 +356,7 @@ export interface RandomizedSvdResult {
 }
 
 /** The exports of taskfold.node. */
-export interface NativeBinding extends DeviceBinding, ResidentBinding {
+export interface NativeBinding extends CodecBinding, DeviceBinding, ResidentBinding {
   /** flags: 'r' existing, read only; 'w' create or open for reading and writing, never truncates. */
   openFile(path: string, flags: 'r' | 'w'): NativeFile
   /** Sets the length of a 'w' file and reserves its blocks where the file system can. Rejects with DISK_FULL. */

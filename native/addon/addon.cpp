@@ -45,6 +45,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   function("truncateProducts", BindTruncateProducts);
   function("addProducts", BindAddProducts);
   function("randomizedSvd", BindRandomizedSvd);
+  function("openCodedTask", BindOpenCodedTask);
   function("loadResidentModel", BindLoadResidentModel);
   function("devices", Devices);
   function("probeCuda", BindProbeCuda);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "addon/coded_object.h"
 #include "addon/error_value.h"
 #include "addon/wrapped.h"
 
@@ -215,6 +216,7 @@ std::vector<Operand> ReadOperands(Napi::Object object, const char* key, Pins* pi
 std::optional<DeltaRegions> ReadDelta(Napi::Object object, const char* key, Pins* pins) {
   if (IsNullish(object, key)) return std::nullopt;
   const Napi::Object value = ReadObject(object.Env(), object.Get(key), key);
+  if (value.Has("coded")) return std::nullopt;
   DeltaRegions delta;
   delta.kept = ReadCount(value, "kept");
   delta.index = ReadIndexCode(value, "index", false);
@@ -222,6 +224,19 @@ std::optional<DeltaRegions> ReadDelta(Napi::Object object, const char* key, Pins
   delta.index_bytes = ReadRegion(value, "indexBytes", pins);
   delta.value = ReadRegion(value, "value", pins);
   return delta;
+}
+
+std::optional<CodedRemainder> ReadCoded(Napi::Object object, const char* key) {
+  if (IsNullish(object, key)) return std::nullopt;
+  const Napi::Object value = ReadObject(object.Env(), object.Get(key), key);
+  if (!value.Has("coded")) return std::nullopt;
+  CodedRemainder coded;
+  coded.task = CheckedUnwrap<CodedTaskObject>(object.Env(), value.Get("coded"), "coded",
+                                              "a task opened with openCodedTask")
+                   ->task();
+  if (!coded.task) throw Wrong(object.Env(), "coded", "an open task (this one is closed)");
+  coded.tensor = ReadCount(value, "tensor");
+  return coded;
 }
 
 std::shared_ptr<File> ReadFile(Napi::Env env, Napi::Value value, const char* what) {

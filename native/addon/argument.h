@@ -93,6 +93,9 @@ Operand ReadOperand(Napi::Object object, const char* key, Pins* pins);
 std::vector<Operand> ReadOperands(Napi::Object object, const char* key, Pins* pins);
 std::optional<DeltaRegions> ReadDelta(Napi::Object object, const char* key, Pins* pins);
 
+/// The same property when it names a tensor of an open stream.
+std::optional<CodedRemainder> ReadCoded(Napi::Object object, const char* key);
+
 std::shared_ptr<File> ReadFile(Napi::Env env, Napi::Value value, const char* what);
 /// Null when absent and `optional`.
 std::shared_ptr<SharedSelection> ReadSelection(Napi::Object object, const char* key, bool optional);

@@ -28,6 +28,8 @@ Napi::Value BindTruncateProducts(const Napi::CallbackInfo& info);
 Napi::Value BindAddProducts(const Napi::CallbackInfo& info);
 Napi::Value BindRandomizedSvd(const Napi::CallbackInfo& info);
 
+Napi::Value BindOpenCodedTask(const Napi::CallbackInfo& info);
+
 Napi::Value BindLoadResidentModel(const Napi::CallbackInfo& info);
 
 Napi::Value Devices(const Napi::CallbackInfo& info);

@@ -64,6 +64,7 @@ Napi::Value BindScatterTensors(const Napi::CallbackInfo& info) {
   auto tensors = ReadTensors<ScatterTensor>(job, [&](Napi::Object object, ScatterTensor* tensor) {
     tensor->merged = ReadRegion(object, "merged", &pins);
     tensor->delta = ReadDelta(object, "delta", &pins);
+    tensor->coded = ReadCoded(object, "delta");
     tensor->out = ReadRegion(object, "out", &pins);
   });
   return StartVoidJob(
@@ -77,6 +78,7 @@ Napi::Value BindCompareTensors(const Napi::CallbackInfo& info) {
   auto tensors = ReadTensors<CompareTensor>(job, [&](Napi::Object object, CompareTensor* tensor) {
     tensor->merged = ReadRegion(object, "merged", &pins);
     tensor->delta = ReadDelta(object, "delta", &pins);
+    tensor->coded = ReadCoded(object, "delta");
     tensor->against = ReadOperand(object, "against", &pins);
   });
   return StartJob(
