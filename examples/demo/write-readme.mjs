@@ -1,18 +1,18 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
-const BEGIN = '<!-- demo:begin -->'
-const END = '<!-- demo:end -->'
-
 /**
- * Puts text between the demo's markers of a README.
+ * Puts text between two markers of a Markdown file.
  *
  * @param {string} file
  * @param {string} text
+ * @param {string} [marker] its name
  */
-export function writeReadme(file, text) {
+export function writeReadme(file, text, marker = 'demo') {
+  const first = `<!-- ${marker}:begin -->`
+  const last = `<!-- ${marker}:end -->`
   const readme = readFileSync(file, 'utf8')
-  const begin = readme.indexOf(BEGIN)
-  const end = readme.indexOf(END)
-  if (begin < 0 || end < begin) throw new Error(`${file}: the lines ${BEGIN} and ${END} are missing`)
-  writeFileSync(file, `${readme.slice(0, begin + BEGIN.length)}\n${text}\n${readme.slice(end)}`)
+  const begin = readme.indexOf(first)
+  const end = readme.indexOf(last)
+  if (begin < 0 || end < begin) throw new Error(`${file}: the lines ${first} and ${last} are missing`)
+  writeFileSync(file, `${readme.slice(0, begin + first.length)}\n${text}\n${readme.slice(end)}`)
 }
