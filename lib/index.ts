@@ -55,6 +55,8 @@ export type {
   TaskPrediction,
   Tie,
 } from './fold/plan-types.js'
+export { planSizes } from './fold/size-plan.js'
+export type { PlanLambda, SizePlan, SizePlanOptions, SizeRow } from './fold/size-plan-types.js'
 export type { OnProgress, Progress, ProgressPhase } from './io/progress.js'
 export type { AdapterReport, EnergySum, LayerReport } from './lora/adapter-report.js'
 export type {

@@ -8,6 +8,7 @@ import { inspectCommand } from './inspect-command.js'
 import { loraCommand } from './lora-command.js'
 import { mergeCommand } from './merge-command.js'
 import { type CliStreams, Output } from './output.js'
+import { planCommand } from './plan-command.js'
 import { watchSignals } from './signals.js'
 import { unfoldCommand } from './unfold-command.js'
 import { verifyCommand } from './verify-command.js'
@@ -21,6 +22,7 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C.`
 
 const COMMANDS = [
+  planCommand,
   foldCommand,
   unfoldCommand,
   inspectCommand,

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks'
 /** What a long call is doing now. */
 export type ProgressPhase =
   | 'read headers'
+  | 'count'
   | 'sample'
   | 'merge'
   | 'select'
