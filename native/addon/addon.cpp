@@ -25,6 +25,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DeviceSetObject::Define(env);
   exports.Set("CancelToken", AddonData::Of(env).cancel_class.Value());
   exports.Set("Selection", AddonData::Of(env).selection_class.Value());
+  exports.Set("StepEncoder", StepEncoderClass(env));
+  exports.Set("Histogram", HistogramClass(env));
   const auto function = [&](const char* name, Napi::Value (*callback)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, callback, name));
   };
@@ -46,6 +48,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   function("addProducts", BindAddProducts);
   function("randomizedSvd", BindRandomizedSvd);
   function("openCodedTask", BindOpenCodedTask);
+  function("countStep", BindCountStep);
+  function("encodeStep", BindEncodeStep);
+  function("countHistogram", BindCountHistogram);
   function("loadResidentModel", BindLoadResidentModel);
   function("devices", Devices);
   function("probeCuda", BindProbeCuda);

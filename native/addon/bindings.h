@@ -29,6 +29,11 @@ Napi::Value BindAddProducts(const Napi::CallbackInfo& info);
 Napi::Value BindRandomizedSvd(const Napi::CallbackInfo& info);
 
 Napi::Value BindOpenCodedTask(const Napi::CallbackInfo& info);
+Napi::Function StepEncoderClass(Napi::Env env);
+Napi::Value BindCountStep(const Napi::CallbackInfo& info);
+Napi::Value BindEncodeStep(const Napi::CallbackInfo& info);
+Napi::Function HistogramClass(Napi::Env env);
+Napi::Value BindCountHistogram(const Napi::CallbackInfo& info);
 
 Napi::Value BindLoadResidentModel(const Napi::CallbackInfo& info);
 

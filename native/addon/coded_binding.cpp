@@ -7,16 +7,14 @@
 
 namespace taskfold {
 namespace {
-
 using TaskPointer = std::shared_ptr<const CodedTask>;
+}  // namespace
 
 std::vector<CodedTensor> ReadCodedTensors(Napi::Object job) {
   std::vector<CodedTensor> tensors;
   ForEachObject(job, "tensors", [&](Napi::Object object) { tensors.push_back(ReadCodedTensor(object)); });
   return tensors;
 }
-
-}  // namespace
 
 CodedTensor ReadCodedTensor(Napi::Object object) {
   constexpr uint64_t kMost = (uint64_t{1} << 53) - 1;

@@ -27,6 +27,8 @@ class CodedTaskObject : public Napi::ObjectWrap<CodedTaskObject> {
 
 /// name, rows, columns and dtype of a coded tensor.
 CodedTensor ReadCodedTensor(Napi::Object object);
+/// The `tensors` of a stream.
+std::vector<CodedTensor> ReadCodedTensors(Napi::Object job);
 /// An f32 above 0.
 float ReadStep(Napi::Object object, const char* key);
 
