@@ -46,6 +46,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   function("addProducts", BindAddProducts);
   function("randomizedSvd", BindRandomizedSvd);
   function("openCodedTask", BindOpenCodedTask);
+  function("countEntries", BindCountEntries);
+  function("collectEntries", BindCollectEntries);
+  function("exchangeEntries", BindExchangeEntries);
+  function("unsharedBuffer", BindUnsharedBuffer);
+  function("adviseHugePages", BindAdviseHugePages);
   function("loadResidentModel", BindLoadResidentModel);
   function("devices", Devices);
   function("probeCuda", BindProbeCuda);
