@@ -81,6 +81,7 @@ export { type OpenAdapterOptions, openAdapter } from './lora/open-adapter.js'
 export { type LoraExtractPreview, previewLoraExtract } from './lora/preview-extract.js'
 export type { RankOptions } from './lora/rank-options.js'
 export type { RankRule } from './lora/rank-rule.js'
+export type { HostArray, HostLoadOptions, HostModel, HostTensor } from './materialize/host-types.js'
 export type {
   LoadedModel,
   LoadedTensor,

@@ -9,10 +9,12 @@
 
 import type { CodecBinding, CodedDelta } from './codec-types.js'
 import type { DeviceBinding, NativeDeviceSet } from './device-types.js'
+import type { HostBinding } from './host-types.js'
 import type { ResidentBinding } from './resident-types.js'
 
 export type * from './codec-types.js'
 export type * from './device-types.js'
+export type * from './host-types.js'
 export type * from './resident-types.js'
 
 /** Floating dtypes the kernels compute with, by their safetensors names. */
@@ -356,7 +358,7 @@ export interface RandomizedSvdResult {
 }
 
 /** The exports of taskfold.node. */
-export interface NativeBinding extends CodecBinding, DeviceBinding, ResidentBinding {
+export interface NativeBinding extends CodecBinding, DeviceBinding, HostBinding, ResidentBinding {
   /** flags: 'r' existing, read only; 'w' create or open for reading and writing, never truncates. */
   openFile(path: string, flags: 'r' | 'w'): NativeFile
   /** Sets the length of a 'w' file and reserves its blocks where the file system can. Rejects with DISK_FULL. */

@@ -9,10 +9,10 @@ import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { createProgress } from '../io/progress.js'
-import type { Pack, PackTask } from '../pack/pack-types.js'
+import type { Pack } from '../pack/pack-types.js'
 import { explainDevice } from './load-errors.js'
 import { type ModelPlan, planModel } from './load-plan.js'
-import { requireExact } from './load-task.js'
+import { openableTasks, requireMerged, tasksToLoad } from './load-tasks.js'
 import type { LoadedModel, LoadOptions } from './load-types.js'
 import { ResidentFamily } from './loaded-model.js'
 
@@ -26,11 +26,7 @@ import { ResidentFamily } from './loaded-model.js'
  * @throws TaskfoldError NOT_FOUND, INVALID_ARGUMENT for a LoRA task or several devices, DEVICE_UNAVAILABLE,
  * OUT_OF_MEMORY, PACK_INVALID, INPUT_CHANGED, CANCELLED, IO_ERROR
  */
-export async function loadModel(
-  pack: Pack,
-  task: string | null,
-  options: LoadOptions = {},
-): Promise<LoadedModel> {
+export async function loadModel(pack: Pack, task: string | null, options: LoadOptions): Promise<LoadedModel> {
   const { signal } = options
   throwIfAborted(signal)
   const preload = tasksToLoad(pack, task, options.preload)
@@ -55,53 +51,13 @@ export async function loadModel(
 }
 
 /** One GPU; the wishes for any one mean the first. */
-function oneDevice({ device = 'auto', gpuMemory }: LoadOptions): `cuda:${number}` {
-  if (device === 'cpu') {
-    throw new TaskfoldError('DEVICE_UNAVAILABLE', 'a model can be loaded on a GPU only, not on the CPU', {
-      hint: 'give device cuda:0; on the CPU, take family.tensors or family.materialize',
-    })
-  }
+function oneDevice({ device, gpuMemory }: LoadOptions): `cuda:${number}` {
   const choice = checkDevice({ device, gpuMemory })
   const devices = choice.kind === 'cuda' ? (choice.devices ?? [0]) : [0]
   if (devices.length === 1) return `cuda:${devices[0]!}`
   throw new TaskfoldError('INVALID_ARGUMENT', `a model lives on one device, got ${device}`, {
     hint: 'load one model on each device',
   })
-}
-
-/** What is loaded beside the task, in order. */
-function tasksToLoad(pack: Pack, task: string | null, preload: LoadOptions['preload']): string[] {
-  if (task !== null) requireExact(pack, task)
-  const all = pack.manifest.tasks.filter(({ codec }) => codec !== 'lora').map(({ name }) => name)
-  const wanted: readonly unknown[] = preload === true ? all : (preload ?? [])
-  if (!Array.isArray(wanted) || !wanted.every((name) => typeof name === 'string')) {
-    throw new TaskfoldError('INVALID_ARGUMENT', 'preload must be true or a list of tasks')
-  }
-  for (const name of wanted) requireExact(pack, name)
-  return [...new Set<string>(wanted)].filter((name) => name !== task)
-}
-
-function requireMerged({ merged, folder }: Pack): Checkpoint {
-  if (merged !== null) return merged
-  throw new TaskfoldError(
-    'INVALID_ARGUMENT',
-    `${folder}: all of its tasks are LoRA tasks, there is no θ* to load`,
-    {
-      file: folder,
-      hint: 'unfold a task to a whole model first (taskfold unfold … --merged)',
-    },
-  )
-}
-
-/** For the room that their rows need. A task with a damaged header must not keep the others from being loaded. */
-async function openableTasks(pack: Pack): Promise<PackTask[]> {
-  const opened: PackTask[] = []
-  for (const { name, codec } of pack.manifest.tasks) {
-    if (codec === 'lora') continue
-    const task = await pack.task(name).catch(() => undefined)
-    if (task !== undefined) opened.push(task)
-  }
-  return opened
 }
 
 async function loadMerged(

@@ -5,8 +5,8 @@ import type { TaskTensorData } from './materialize-tensor.js'
 
 /** How a model is kept in a GPU's memory. */
 export interface LoadOptions {
-  /** The GPU, for instance 'cuda:1'. Default, as 'auto' and 'cuda': the first one. A model lives on one GPU. */
-  device?: DeviceChoice
+  /** The GPU, for instance 'cuda:1'; 'auto' and 'cuda': the first one. A model lives on one GPU. */
+  device: Exclude<DeviceChoice, 'cpu'>
   /** Bytes of the GPU's memory that the model may use. Default: most of what is free. */
   gpuMemory?: number
   /**

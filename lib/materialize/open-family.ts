@@ -1,6 +1,8 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { Manifest } from '../pack/manifest-types.js'
 import { openPack } from '../pack/open-pack.js'
+import type { HostLoadOptions, HostModel } from './host-types.js'
+import { loadHost } from './load-host.js'
 import { loadModel } from './load-model.js'
 import type { LoadedModel, LoadOptions } from './load-types.js'
 import { type MaterializeOptions, type MaterializeResult, materialize } from './materialize.js'
@@ -56,8 +58,18 @@ export interface Family {
    */
   tensor(name: string, options: FamilyTensorOptions): Promise<TaskTensorData>
   /**
-   * Keeps a task's model in a GPU's memory, and switches it to other tasks in place. The model is closed by its own
-   * close(), not with the family.
+   * Keeps a task's model in the memory of this process, shared with its workers, and switches it to other tasks in place.
+   * The model is closed by its own close(), not with the family.
+   *
+   * @param task - name of the task; null: θ* itself
+   * @param options - memory, preload, signal, onProgress, threads
+   * @returns the model
+   * @throws TaskfoldError NOT_FOUND, INVALID_ARGUMENT for a LoRA task, OUT_OF_MEMORY, PACK_INVALID, INPUT_CHANGED, CANCELLED,
+   * IO_ERROR
+   */
+  load(task: string | null, options?: HostLoadOptions): Promise<HostModel>
+  /**
+   * The same in a GPU's memory.
    *
    * @param task - name of the task; null: θ* itself
    * @param options - device, gpuMemory, preload, signal, onProgress, threads
@@ -65,7 +77,7 @@ export interface Family {
    * @throws TaskfoldError NOT_FOUND, INVALID_ARGUMENT for a LoRA task or several devices, DEVICE_UNAVAILABLE,
    * OUT_OF_MEMORY, PACK_INVALID, INPUT_CHANGED, CANCELLED, IO_ERROR
    */
-  load(task: string | null, options?: LoadOptions): Promise<LoadedModel>
+  load(task: string | null, options: LoadOptions): Promise<LoadedModel>
   /** Stops running calls of this family and refuses new ones. Idempotent. */
   close(): void
 }
@@ -98,7 +110,12 @@ export async function openFamily(path: string, options: OpenFamilyOptions = {}):
     materialize: async (task, folder, given) => materialize(pack, task, folder, use(given)),
     tensors: (task, given) => taskTensors(pack, task, use(given)),
     tensor: async (name, given) => materializeTensor(pack, given.task, name, use(given)),
-    load: async (task, given) => loadModel(pack, task, use(given)),
+    load: (async (task: string | null, given?: HostLoadOptions | LoadOptions) =>
+      onCpu(given) ? loadHost(pack, task, use(given)) : loadModel(pack, task, use(given))) as Family['load'],
     close: () => closing.abort(),
   }
+}
+
+function onCpu(options: HostLoadOptions | LoadOptions | undefined): options is HostLoadOptions | undefined {
+  return (options?.device ?? 'cpu') === 'cpu'
 }

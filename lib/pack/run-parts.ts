@@ -66,7 +66,15 @@ export async function runParts(jobs: readonly PartJob[], options: RunPartsOption
   }
 }
 
-function scatterTensor({ part, out }: PartJob, files: NativeFiles): ScatterTensor {
+/**
+ * A part with a delta as native jobs take it.
+ *
+ * @param job - the part, and where its bytes go
+ * @param files - open input files
+ * @returns the part's regions
+ * @throws TaskfoldError NOT_FOUND, IO_ERROR
+ */
+export function scatterTensor({ part, out }: PartJob, files: NativeFiles): ScatterTensor {
   const { elements, dtype, kept, index, arrays } = part.delta!
   return {
     name: part.tensor,

@@ -51,6 +51,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   function("countStep", BindCountStep);
   function("encodeStep", BindEncodeStep);
   function("countHistogram", BindCountHistogram);
+  function("countEntries", BindCountEntries);
+  function("collectEntries", BindCollectEntries);
+  function("exchangeEntries", BindExchangeEntries);
+  function("unsharedBuffer", BindUnsharedBuffer);
+  function("adviseHugePages", BindAdviseHugePages);
   function("loadResidentModel", BindLoadResidentModel);
   function("devices", Devices);
   function("probeCuda", BindProbeCuda);

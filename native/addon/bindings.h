@@ -35,6 +35,12 @@ Napi::Value BindEncodeStep(const Napi::CallbackInfo& info);
 Napi::Function HistogramClass(Napi::Env env);
 Napi::Value BindCountHistogram(const Napi::CallbackInfo& info);
 
+Napi::Value BindCountEntries(const Napi::CallbackInfo& info);
+Napi::Value BindCollectEntries(const Napi::CallbackInfo& info);
+Napi::Value BindExchangeEntries(const Napi::CallbackInfo& info);
+Napi::Value BindUnsharedBuffer(const Napi::CallbackInfo& info);
+Napi::Value BindAdviseHugePages(const Napi::CallbackInfo& info);
+
 Napi::Value BindLoadResidentModel(const Napi::CallbackInfo& info);
 
 Napi::Value Devices(const Napi::CallbackInfo& info);

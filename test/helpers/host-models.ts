@@ -1,0 +1,35 @@
+import { join } from 'node:path'
+import { readCheckpoint } from '../../lib/checkpoint/open-checkpoint.js'
+import { readTensor } from '../../lib/checkpoint/read-tensor.js'
+import type { HostModel } from '../../lib/materialize/host-types.js'
+import type { Family } from '../../lib/materialize/open-family.js'
+
+/**
+ * Every tensor in memory against the family's; what differs.
+ *
+ * @param family - the open family
+ * @param model - loaded from it
+ * @returns one line a difference
+ */
+export async function hostDifferences(family: Family, model: HostModel): Promise<string[]> {
+  const wanted = new Map<string, { dtype: string; shape: readonly number[]; data: Uint8Array }>()
+  if (model.task === null) {
+    const merged = await readCheckpoint(join(family.path, 'merged'))
+    for (const name of merged.tensors.keys()) wanted.set(name, await readTensor(merged, name))
+  } else {
+    for await (const tensor of family.tensors(model.task)) wanted.set(tensor.name, tensor)
+  }
+  const found: string[] = []
+  if (String([...model.tensors.keys()]) !== String([...wanted.keys()])) found.push('names')
+  for (const [name, { dtype, shape, data }] of wanted) {
+    const got = model.tensors.get(name)
+    if (got === undefined) continue
+    if (got.name !== name || got.dtype !== dtype || String(got.shape) !== String(shape))
+      found.push(`facts of ${name}`)
+    if (!(got.data.buffer instanceof SharedArrayBuffer) || got.byteLength !== data.length)
+      found.push(`memory of ${name}`)
+    const bytes = Buffer.from(got.data.buffer, got.data.byteOffset, got.data.byteLength)
+    if (!bytes.equals(data)) found.push(name)
+  }
+  return found
+}
