@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export type { FloatDtype, IndexCode } from './binding/binding-types.js'
+export type { FloatDtype, IndexCode, SparseCodec, ValueCode } from './binding/binding-types.js'
 export type { DeviceChoice, DeviceOptions, UsedDevice } from './binding/device-choice.js'
 export type { Checkpoint, CheckpointFile, Dtype, TensorInfo } from './checkpoint/checkpoint-types.js'
 export { type ReadCheckpointOptions, readCheckpoint } from './checkpoint/open-checkpoint.js'

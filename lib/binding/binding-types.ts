@@ -127,8 +127,14 @@ export interface NativeSelection {
   snapshot(): Promise<Uint8Array>
 }
 
-/** Which index code: see docs/FORMAT.md. 'auto' takes the smaller, u16 on a tie. */
-export type IndexCode = 'u16' | 'bitmap'
+/** Which index code: see docs/FORMAT.md, "Delta files". `all`: every entry is kept, and no position is stored. */
+export type IndexCode = 'u16' | 'bitmap' | 'rice' | 'all'
+
+/** What a delta's values are: see docs/FORMAT.md, "Values". */
+export type ValueCode = 'plain' | 'coded' | 'sign' | 'int4'
+
+/** Codecs that describe every tensor on its own, by positions and values. */
+export type SparseCodec = 'exact' | 'sign' | 'int4'
 
 export interface EmitTensor {
   name: string
@@ -140,27 +146,38 @@ export interface EmitTensor {
 
 /**
  * Writes the kept entries of one task, tensor after tensor, from `offset` of `out` on. For each tensor with kept
- * entries: value, then index, then blocks, each zero-padded to a multiple of 8 bytes.
+ * entries: value, then index, blocks and scale where its codes have them, each zero-padded to a multiple of 8 bytes.
  */
 export interface EmitJob {
   tensors: EmitTensor[]
   threshold: Threshold
+  /** Default exact. */
+  codec?: SparseCodec
+  /** auto: the smallest, u16 on a tie. `all` is INVALID_ARGUMENT for a tensor that does not keep everything. */
   index: IndexCode | 'auto'
+  /** Codec exact only. auto: coded where that saves more than 10 %. Default plain. */
+  values?: 'auto' | 'plain' | 'coded'
   out: NativeFile
   offset: number
+  /** Codecs sign and int4 can't code what is not finite: NON_FINITE whatever this says. */
   nonFinite?: 'error' | 'keep'
 }
 
-/** Where a tensor's delta landed in `out`. Lengths are without the padding; kept 0: nothing was written. */
+/** Where a tensor's delta landed in `out`. Arrays that its codes lack have length 0; kept 0: nothing was written. */
 export interface EmittedTensor {
   kept: number
   index: IndexCode
+  values: ValueCode
+  /** Values sign: an f32. Else null. */
+  scale: number | null
   /** Number of 65 536-element blocks; `blocks` holds blockCount + 1 entry starts. */
   blockCount: number
   /** Byte offset in `out` and stored length with padding. */
   value: { offset: number; length: number }
   indexBytes: { offset: number; length: number }
   blocks: { offset: number; length: number }
+  /** Values int4: F16 scales. */
+  scales: { offset: number; length: number }
 }
 
 export interface EmitResult {
@@ -171,14 +188,21 @@ export interface EmitResult {
   ties: number
 }
 
-/** A stored delta: the three arrays (padding allowed behind each). */
+/** A stored delta: its arrays (padding allowed behind each). */
 export interface DeltaRegions {
   kept: number
   index: IndexCode
-  /** u32 LE entry starts when kept < 2^32, else u64 LE. */
-  blocks: NativeRegion
-  indexBytes: NativeRegion
+  /** Absent: plain. */
+  values?: ValueCode
+  /** Values sign: an f32, finite and not negative. */
+  scale?: number | null
+  /** u32 LE entry starts when kept < 2^32, else u64 LE. null with index all. */
+  blocks: NativeRegion | null
+  /** null with index all. */
+  indexBytes: NativeRegion | null
   value: NativeRegion
+  /** Values int4: an F16 for each 64 entries. */
+  scales?: NativeRegion | null
 }
 
 /** Copies `merged` to `out` and applies the remainder. delta null: a plain copy. */
@@ -189,7 +213,8 @@ export interface ScatterTensor {
   dtype: FloatDtype
   merged: NativeRegion
   delta: DeltaRegions | CodedDelta | null
-  out: NativeRegion
+  /** null: the remainder is decoded and checked, and nothing is written. */
+  out: NativeRegion | null
 }
 
 /** Plain byte copies (tensors kept whole). Source and target lengths are equal. */

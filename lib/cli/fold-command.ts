@@ -47,6 +47,7 @@ interface FoldFlags extends OutputOptions, RankFlags, DeviceFlags {
   rows?: FoldOptions['rows']
   nonFinite?: FoldOptions['nonFinite']
   index?: FoldOptions['index']
+  values?: FoldOptions['values']
   copyBase?: boolean
   threads?: number
   cacheDir?: string
@@ -80,7 +81,19 @@ export function foldCommand(context: CliContext): Command {
       choice('--non-finite <rule>', 'NaN in an input: stop, or rank it above infinity', ['error', 'keep']),
     )
     .addOption(
-      choice('--index <code>', 'how positions are stored; auto: the smaller', ['auto', 'u16', 'bitmap']),
+      choice('--index <code>', 'how positions are stored; auto: the smallest, u16: the fastest', [
+        'auto',
+        'u16',
+        'bitmap',
+        'rice',
+      ]),
+    )
+    .addOption(
+      choice('--values <code>', 'how kept values are stored; auto: coded where that saves more than 10 %', [
+        'auto',
+        'plain',
+        'coded',
+      ]),
     )
     .option('--threads <number>', "threads at most (default: the machine's)", parseThreads)
   addDeviceOptions(command)

@@ -29,6 +29,8 @@ export interface DescribedMethod {
   nonFinite: 'error' | 'keep'
   /** Index code. */
   index: string
+  /** Value code. */
+  values: string
   /** How ranks of LoRA tasks are chosen; null: there are none. */
   lora: ManifestLoraMethod | null
 }
@@ -135,7 +137,7 @@ export interface PlanDescription {
  */
 export function describePlan(plan: FoldPlan): PlanDescription {
   const { settings, inputs, predicted, mergedFiles } = plan
-  const { lambda, density, scope, dtype, rows, nonFinite, index, rankRule, maxRank } = settings
+  const { lambda, density, scope, dtype, rows, nonFinite, index, values, rankRule, maxRank } = settings
   return {
     base: { ...describeModel(inputs.base), copiedBytes: predicted.baseBytes },
     output: settings.output,
@@ -148,6 +150,7 @@ export function describePlan(plan: FoldPlan): PlanDescription {
       rows,
       nonFinite,
       index,
+      values,
       lora: inputs.adapters.length > 0 ? { rule: rankRule, maxRank } : null,
     },
     mergeable: { tensors: plan.mergeable.length, elements: plan.elements },

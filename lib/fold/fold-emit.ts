@@ -114,12 +114,13 @@ async function emitArrays(
 
 async function emitBatch(emission: Emission, batch: readonly MergeableTensor[], path: string, start: number) {
   const { run, task, phase } = emission
-  const { index, nonFinite } = run.plan.settings
+  const { index, values, nonFinite } = run.plan.settings
   const out = run.files.output(path)
   const job = {
     tensors: batch.map((tensor) => emitOperands(emission, tensor)),
     threshold: thresholdOf(emission, batch[0]!),
     index,
+    values,
     out,
     offset: start,
     nonFinite,
@@ -210,5 +211,6 @@ export function emitBytes(task: PlannedTask, tensor: MergeableTensor): number {
 
 function nothing(offset: number): EmittedTensor {
   const empty = { offset, length: 0 }
-  return { kept: 0, index: 'u16', blockCount: 0, value: empty, indexBytes: empty, blocks: empty }
+  const arrays = { value: empty, indexBytes: empty, blocks: empty, scales: empty }
+  return { kept: 0, index: 'u16', values: 'plain', scale: null, blockCount: 0, ...arrays }
 }

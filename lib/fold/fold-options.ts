@@ -44,8 +44,10 @@ export interface FoldOptions extends RankOptions, DeviceOptions {
   rows?: 'whole' | 'prefix'
   /** NaN in an input: 'error' (default) stops with its place, 'keep' ranks it above infinity. */
   nonFinite?: 'error' | 'keep'
-  /** Index code: 'auto' (default) takes the smaller for each tensor. */
-  index?: IndexCode | 'auto'
+  /** Index code: 'auto' (default) takes the smallest for each tensor, 'u16' is the fastest to decode. */
+  index?: Exclude<IndexCode, 'all'> | 'auto'
+  /** Kept values: 'plain', entropy-coded, or 'auto' (default): coded where that saves more than 10 %. */
+  values?: 'auto' | 'plain' | 'coded'
   /** Highest rank of any layer of a LoRA task, beside the way to choose ranks. */
   maxRank?: number
   /** LoRA tasks: store the base in the family too. Default false: the family only says where it is. */
@@ -85,7 +87,9 @@ export interface FoldSettings {
   /** As {@link FoldOptions.nonFinite}. */
   nonFinite: 'error' | 'keep'
   /** As {@link FoldOptions.index}. */
-  index: IndexCode | 'auto'
+  index: Exclude<IndexCode, 'all'> | 'auto'
+  /** As {@link FoldOptions.values}. */
+  values: 'auto' | 'plain' | 'coded'
   /** How ranks of LoRA tasks are chosen; null: as they are. */
   rankRule: RankRule | null
   /** As {@link FoldOptions.maxRank}. */
@@ -168,7 +172,8 @@ export function checkFoldOptions(options: FoldOptions): FoldSettings {
     dtype: dtype === 'keep' ? dtype : (dtype.toUpperCase() as 'F32' | 'F16' | 'BF16'),
     rows: choice('rows', given.rows, ['whole', 'prefix']),
     nonFinite: choice('nonFinite', given.nonFinite, ['error', 'keep']),
-    index: choice('index', given.index, ['auto', 'u16', 'bitmap']),
+    index: choice('index', given.index, ['auto', 'u16', 'bitmap', 'rice']),
+    values: choice('values', given.values, ['auto', 'plain', 'coded']),
     rankRule,
     maxRank,
     copyBase: given.copyBase ?? false,

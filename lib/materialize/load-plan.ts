@@ -163,7 +163,6 @@ function placeTail(
   plan.tails.push({ from, saved: room.take(overlap), at: at + head, length, overlap })
 }
 
-function deltaBytes({ dtype, kept, elements, index, arrays }: PartDelta): number {
-  const positions = index === 'u16' ? 2 * kept : Math.ceil(elements / 8)
-  return kept * floatBytes(dtype) + positions + arrays.blocks.length
+function deltaBytes({ arrays }: PartDelta): number {
+  return Object.values(arrays).reduce((sum, array) => sum + (array?.length ?? 0), 0)
 }

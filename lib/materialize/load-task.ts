@@ -5,6 +5,7 @@ import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { createProgress } from '../io/progress.js'
 import type { Pack, PackTask } from '../pack/pack-types.js'
+import { deltaRegions } from '../pack/tensor-parts.js'
 import { type ModelPlan, planTask, type TaskPlan } from './load-plan.js'
 import type { SwitchOptions } from './load-types.js'
 
@@ -89,14 +90,9 @@ function taskJob(plan: TaskPlan, files: NativeFiles, drop: boolean): ResidentTas
     ownBytes: plan.ownBytes,
     stored: plan.stored.map(({ name, from, at }) => ({ name, from: files.region(from), at })),
     tails: plan.tails,
-    deltas: plan.deltas.map(({ name, at, delta: { elements, dtype, kept, index, arrays } }) => ({
-      ...{ name, at, elements, dtype },
-      delta: {
-        ...{ kept, index },
-        blocks: files.region(arrays.blocks),
-        indexBytes: files.region(arrays.index),
-        value: files.region(arrays.value),
-      },
+    deltas: plan.deltas.map(({ name, at, delta }) => ({
+      ...{ name, at, elements: delta.elements, dtype: delta.dtype },
+      delta: deltaRegions(delta, files),
     })),
     drop,
   }

@@ -1,7 +1,7 @@
 import type { EmittedTensor } from '../binding/binding-types.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { DeltaFilePlan } from './delta-plan.js'
-import type { TaskTensor } from './pack-format.js'
+import { ARRAY_ALIGNMENT, type TaskTensor } from './pack-format.js'
 import { renderDeltaHeader, type StoredEntry } from './render-delta-header.js'
 import { ARRAY_SUFFIXES, storedArrays } from './stored-arrays.js'
 
@@ -48,16 +48,23 @@ export function buildDeltaHeader(
       (product, extent) => product * extent,
       1,
     )
-    const shapes = storedArrays(tensor.dtype, elements, entries.kept, entries.index)
-    const places = { value: entries.value, index: entries.indexBytes, blocks: entries.blocks }
+    const { kept, index, values } = entries
+    const shapes = storedArrays({ dtype: tensor.dtype, elements, kept, index, values })
+    const places = {
+      value: entries.value,
+      index: entries.indexBytes,
+      blocks: entries.blocks,
+      scale: entries.scales,
+    }
     for (const suffix of ARRAY_SUFFIXES) {
-      const { dtype, stored: count, itemBytes } = shapes[suffix]
+      const shape = shapes[suffix]
+      if (shape === undefined) continue
+      const { dtype, least, most, itemBytes } = shape
       const { offset, length } = places[suffix]
-      if (length !== count * itemBytes) {
-        throw broken(
-          plan,
-          `.${suffix} of ${JSON.stringify(name)} has ${length} bytes, not ${count * itemBytes}`,
-        )
+      const count = length / itemBytes
+      if (count < least || count > most || length % ARRAY_ALIGNMENT !== 0) {
+        const wanted = least === most ? `${least * itemBytes}` : `${least * itemBytes} to ${most * itemBytes}`
+        throw broken(plan, `.${suffix} of ${JSON.stringify(name)} has ${length} bytes, not ${wanted}`)
       }
       store({ name: `${tensor.stem}.${suffix}`, dtype, shape: [count] }, offset, length)
     }
@@ -72,7 +79,7 @@ export function buildDeltaHeader(
     return [tensor.name, describe(tensor, entries)]
   })
   return {
-    header: padHeader(renderDeltaHeader(plan.task, described, stored), plan),
+    header: padHeader(renderDeltaHeader(plan.task, described, stored, plan.codec), plan),
     wholes,
     stored: stored.map(({ name, begin, end: last }) => ({ name, bytes: last - begin })),
     fileBytes: end,
@@ -87,8 +94,9 @@ function describe(tensor: DeltaFilePlan['tensors'][number], emitted: EmittedTens
     case 'rows': {
       const { kind, dtype, stem } = tensor
       const { kept, index } = emitted!
-      if (kind === 'delta') return { kind, dtype, shape, stem, kept, index }
-      return { kind, dtype, shape, stem, rows: tensor.rows, kept, index }
+      const codes = { kept, index, ...valueFields(emitted!) }
+      if (kind === 'delta') return { kind, dtype, shape, stem, ...codes }
+      return { kind, dtype, shape, stem, rows: tensor.rows, ...codes }
     }
     case 'whole':
       return { kind: 'whole', dtype: tensor.dtype, shape, stem: tensor.stem }
@@ -97,6 +105,16 @@ function describe(tensor: DeltaFilePlan['tensors'][number], emitted: EmittedTens
     case 'alias':
       return { kind: 'alias', dtype: tensor.dtype, shape, of: tensor.of }
   }
+}
+
+/** Left out where they say nothing. */
+function valueFields({
+  kept,
+  values,
+  scale,
+}: EmittedTensor): Pick<TaskTensor & { kind: 'delta' }, 'values' | 'scale'> {
+  if (kept === 0 || values === 'plain') return {}
+  return scale === null ? { values } : { values, scale }
 }
 
 function padHeader(text: string, plan: DeltaFilePlan): Uint8Array {

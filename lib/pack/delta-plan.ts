@@ -1,4 +1,4 @@
-import type { FloatDtype } from '../binding/binding-types.js'
+import type { FloatDtype, SparseCodec } from '../binding/binding-types.js'
 import type { Dtype } from '../checkpoint/checkpoint-types.js'
 import { byteLength, dtypeBits } from '../checkpoint/dtypes.js'
 import { compareNames } from '../checkpoint/names.js'
@@ -7,7 +7,7 @@ import { deltaFileName } from './delta-names.js'
 import { chooseStems } from './delta-stems.js'
 import { ARRAY_ALIGNMENT, MAX_HEADER_BYTES, type TaskTensor } from './pack-format.js'
 import { renderDeltaHeader, type StoredEntry } from './render-delta-header.js'
-import { ARRAY_SUFFIXES, blockCount, floatBytes } from './stored-arrays.js'
+import { ARRAY_SUFFIXES, blockCount, mostArrayBytes } from './stored-arrays.js'
 
 /** A tensor of a task before it is known how many of its entries are kept. */
 export type PlannedTensor =
@@ -37,6 +37,8 @@ export interface DeltaFilePlan {
   /** Name inside the task's folder. */
   fileName: string
   task: string
+  /** How its remainder is coded. */
+  codec: SparseCodec
   /** Described tensors, in bytewise order of their names; `stem` is '' when nothing is stored. */
   tensors: (PlannedTensor & { stem: string })[]
   /** Length prefix and header with its padding: the arrays begin here. */
@@ -53,6 +55,8 @@ export interface DeltaFilePlan {
 export interface DeltaPlanOptions {
   /** Name of the task. */
   task: string
+  /** How its remainder is coded. Default exact. */
+  codec?: SparseCodec
   /** A file takes no further tensor when the dense bytes of its tensors would exceed this. Default 5e9. */
   shardBytes?: number
 }
@@ -60,6 +64,13 @@ export interface DeltaPlanOptions {
 /** The Hub's own default for shards. */
 const DEFAULT_SHARD_BYTES = 5e9
 const LENGTH_PREFIX = 8
+/** Of any f32 no more digits are printed than of this one. */
+const LONGEST_NUMBER = 0.0000012345678901234567
+const LONGEST_CODES = {
+  exact: { values: 'coded' },
+  sign: { values: 'sign', scale: LONGEST_NUMBER },
+  int4: { values: 'int4' },
+} as const
 
 /**
  * Distributes a task's tensors over delta files and reserves room for every file's header, from names, dtypes and shapes
@@ -74,20 +85,21 @@ export function planDeltaFiles(
   tensors: readonly PlannedTensor[],
   options: DeltaPlanOptions,
 ): DeltaFilePlan[] {
-  const { task, shardBytes = DEFAULT_SHARD_BYTES } = options
+  const { task, codec = 'exact', shardBytes = DEFAULT_SHARD_BYTES } = options
+  const of = { task, codec }
   const sorted = [...tensors].sort((a, b) => compareNames(a.name, b.name))
-  const stems = chooseStems(sorted)
+  const stems = chooseStems(sorted, codec)
   const stemmed = sorted.map((tensor) => ({ ...tensor, stem: stems.get(tensor.name) ?? '' }))
   // Tensors without bytes come first, so that they are described in the first file.
   const order = [...stemmed.filter((t) => !storesBytes(t)), ...stemmed.filter(storesBytes)]
   const files: Stemmed[][] = [[]]
-  const empty = headerBytes(task, [])
+  const empty = headerBytes(of, [])
   let dense = 0
   let header = empty
   for (const tensor of order) {
     const bytes = storesBytes(tensor) ? byteLength(tensor.dtype, tensor.shape) : 0
     // Twice the alignment covers rounding and the commas between neighbours.
-    const text = headerBytes(task, [tensor]) - empty + 2 * ARRAY_ALIGNMENT
+    const text = headerBytes(of, [tensor]) - empty + 2 * ARRAY_ALIGNMENT
     if (empty + text > MAX_HEADER_BYTES) {
       throw new TaskfoldError(
         'INVALID_ARGUMENT',
@@ -113,7 +125,7 @@ export function planDeltaFiles(
       header += text
     }
   }
-  return files.map((file, i) => planFile(deltaFileName(i, files.length), task, file))
+  return files.map((file, i) => planFile(deltaFileName(i, files.length), of, file))
 }
 
 type Stemmed = PlannedTensor & { stem: string }
@@ -122,19 +134,24 @@ function storesBytes(tensor: PlannedTensor): boolean {
   return tensor.kind !== 'same' && tensor.kind !== 'alias'
 }
 
-function planFile(fileName: string, task: string, members: Stemmed[]): DeltaFilePlan {
+/** What every file of a task says of it. */
+type TaskFacts = Pick<DeltaFilePlan, 'task' | 'codec'>
+
+function planFile(fileName: string, of: TaskFacts, members: Stemmed[]): DeltaFilePlan {
   const tensors = members.sort((a, b) => compareNames(a.name, b.name))
   const deltas = tensors.filter((tensor) => tensor.kind === 'delta' || tensor.kind === 'rows')
   const wholes = tensors.flatMap(plannedWhole)
   // Larger items first: behind arrays that end on 8 bytes, each starts at a multiple of its own size.
   wholes.sort((a, b) => dtypeBits(b.dtype) - dtypeBits(a.dtype) || compareNames(a.stored, b.stored))
   const body =
-    deltas.reduce((sum, tensor) => sum + maxArrayBytes(tensor), 0) +
-    wholes.reduce((sum, w) => sum + w.length, 0)
-  const reserved = headerBytes(task, tensors, body)
+    deltas.reduce(
+      (sum, tensor) => sum + mostArrayBytes(of.codec, tensor.dtype as FloatDtype, deltaElements(tensor)),
+      0,
+    ) + wholes.reduce((sum, w) => sum + w.length, 0)
+  const reserved = headerBytes(of, tensors, body)
   return {
     fileName,
-    task,
+    ...of,
     tensors,
     headerBytes: reserved,
     deltas: deltas.map((tensor) => tensor.name),
@@ -162,19 +179,15 @@ function deltaElements(tensor: PlannedTensor): number {
   return extents.reduce((product, extent) => product * extent, 1)
 }
 
-function maxArrayBytes(tensor: PlannedTensor): number {
-  const elements = deltaElements(tensor)
-  if (elements === 0) return 0
-  const padded = (bytes: number) => Math.ceil(bytes / ARRAY_ALIGNMENT) * ARRAY_ALIGNMENT
-  const item = floatBytes(tensor.dtype as FloatDtype)
-  return padded(elements * item) + padded(elements * 2) + padded((blockCount(elements) + 1) * 8)
-}
-
 /**
  * Renders the longest header that these tensors can get: all arrays present, every number with the most digits, no
  * offset above `offset`.
  */
-function headerBytes(task: string, tensors: readonly Stemmed[], offset = Number.MAX_SAFE_INTEGER): number {
+function headerBytes(
+  { task, codec }: TaskFacts,
+  tensors: readonly Stemmed[],
+  offset = Number.MAX_SAFE_INTEGER,
+): number {
   const stored: StoredEntry[] = []
   const described = tensors.map((tensor): [string, TaskTensor] => {
     const { name: _, ...description } = tensor
@@ -183,17 +196,21 @@ function headerBytes(task: string, tensors: readonly Stemmed[], offset = Number.
       return [tensor.name, { ...description, shape } as TaskTensor]
     }
     const elements = deltaElements(tensor)
-    // Padding adds fewer than 8 elements to any array.
-    const count = Math.max(elements, blockCount(elements) + 1) + ARRAY_ALIGNMENT
+    const count = Math.max(
+      mostArrayBytes(codec, tensor.dtype, elements),
+      blockCount(elements) + 1 + ARRAY_ALIGNMENT,
+    )
     for (const suffix of ARRAY_SUFFIXES) {
+      if (suffix === 'scale' && codec !== 'int4') continue
       const dtype = suffix === 'value' ? tensor.dtype : 'U16'
       stored.push({ name: `${tensor.stem}.${suffix}`, dtype, shape: [count], begin: offset, end: offset })
     }
-    return [tensor.name, { ...description, shape, kept: elements, index: 'bitmap' } as TaskTensor]
+    const codes = { index: 'bitmap', ...LONGEST_CODES[codec] }
+    return [tensor.name, { ...description, shape, kept: elements, ...codes } as TaskTensor]
   })
   for (const whole of tensors.flatMap(plannedWhole)) {
     stored.push({ name: whole.stored, dtype: whole.dtype, shape: whole.shape, begin: offset, end: offset })
   }
-  const length = Buffer.byteLength(renderDeltaHeader(task, described, stored))
+  const length = Buffer.byteLength(renderDeltaHeader(task, described, stored, codec))
   return LENGTH_PREFIX + Math.ceil(length / ARRAY_ALIGNMENT) * ARRAY_ALIGNMENT
 }

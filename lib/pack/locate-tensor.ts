@@ -2,7 +2,13 @@ import type { Dtype, TensorInfo } from '../checkpoint/checkpoint-types.js'
 import { type FieldContext, invalid } from './json-fields.js'
 import { ARRAY_ALIGNMENT, type TaskTensor } from './pack-format.js'
 import type { DeltaArrays, FileRange, PackTensor } from './pack-types.js'
-import { ARRAY_SUFFIXES, floatBytes, storedArrays } from './stored-arrays.js'
+import {
+  ARRAY_SUFFIXES,
+  type ArraySuffix,
+  floatBytes,
+  type StoredShape,
+  storedArrays,
+} from './stored-arrays.js'
 
 /** Where {@link locateTensor} looks tensors up. */
 export interface TensorSources {
@@ -93,10 +99,16 @@ function deltaArrays(
   if (tensor.kept > elements) throw invalid(at, `kept is ${tensor.kept} of only ${elements} elements`)
   // Leftover arrays of a tensor that kept nothing stay unclaimed, which the caller reports.
   if (tensor.kept === 0) return null
-  const shapes = storedArrays(tensor.dtype, elements, tensor.kept, tensor.index)
+  const { dtype, kept, index, values = 'plain' } = tensor
+  if (index === 'all' && kept !== elements) {
+    throw invalid(at, `index is all, but kept is ${kept} of ${elements} elements`)
+  }
+  const shapes = storedArrays({ dtype, elements, kept, index, values })
   const found = ARRAY_SUFFIXES.map((suffix) => {
+    const expected = shapes[suffix]
+    if (expected === undefined) return null
     const stored = claim(`${tensor.stem}.${suffix}`, sources, at)
-    expectTensor(stored, shapes[suffix].dtype, [shapes[suffix].stored], `the stored array .${suffix}`, at)
+    expectArray(stored, expected, suffix, at)
     if (stored.offset % ARRAY_ALIGNMENT !== 0) {
       throw invalid(
         at,
@@ -105,7 +117,22 @@ function deltaArrays(
     }
     return range(stored)
   })
-  return { value: found[0]!, index: found[1]!, blocks: found[2]! }
+  const [value, positions, blocks, scale] = found as [FileRange, ...(FileRange | null)[]]
+  return { value, index: positions ?? null, blocks: blocks ?? null, scale: scale ?? null }
+}
+
+/** Entropy codes have any length within bounds, which their own offsets tell; so much is read of no other array. */
+function expectArray(found: TensorInfo, expected: StoredShape, suffix: ArraySuffix, at: FieldContext) {
+  const { dtype, least, most, itemBytes } = expected
+  const what = `the stored array .${suffix}`
+  if (least === most) return expectTensor(found, dtype, [least], what, at)
+  const [count = -1, ...rest] = found.shape
+  const fits = count >= least && count <= most && (count * itemBytes) % ARRAY_ALIGNMENT === 0
+  if (found.dtype === dtype && rest.length === 0 && fits) return
+  throw invalid(
+    at,
+    `it needs ${dtype} [${least} to ${most}], but ${what} has ${found.dtype} ${shape(found.shape)}`,
+  )
 }
 
 function claim(storedName: string, sources: TensorSources, at: FieldContext): TensorInfo {

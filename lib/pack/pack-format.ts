@@ -1,4 +1,4 @@
-import type { FloatDtype, IndexCode } from '../binding/binding-types.js'
+import type { FloatDtype, IndexCode, SparseCodec, ValueCode } from '../binding/binding-types.js'
 import type { Dtype } from '../checkpoint/checkpoint-types.js'
 
 /** Constants and types of docs/FORMAT.md. */
@@ -23,8 +23,8 @@ export const DELTA_METADATA_KEY = 'taskfold'
 /**
  * One tensor of a task, in the `__metadata__` of the delta file that holds its bytes.
  *
- * - `delta`: θ* with the listed positions replaced. Arrays are stored as `<stem>.value`, `<stem>.index`, `<stem>.blocks`;
- *   absent when kept is 0.
+ * - `delta`: θ* with the listed positions replaced (codec exact) or added to. Arrays are stored as `<stem>.value`,
+ *   `<stem>.index`, `<stem>.blocks`, `<stem>.scale`, as far as the codes have them; absent when kept is 0.
  * - `whole`: the task's own bytes, stored under `<stem>`, in its own dtype and shape.
  * - `same`: byte for byte the merged checkpoint's tensor of this name; nothing is stored.
  * - `alias`: tied: the same bytes as the task's tensor `of`.
@@ -44,6 +44,10 @@ export type TaskTensor =
       kept: number
       /** How their positions are coded. */
       index: IndexCode
+      /** How their values are coded; absent: plain. */
+      values?: ValueCode
+      /** Values sign: all are this or its negative. An f32, not negative. */
+      scale?: number
     }
   | {
       /** θ* with positions replaced, and more rows behind it. */
@@ -60,6 +64,10 @@ export type TaskTensor =
       kept: number
       /** How their positions are coded. */
       index: IndexCode
+      /** How their values are coded; absent: plain. */
+      values?: ValueCode
+      /** Values sign: all are this or its negative. An f32, not negative. */
+      scale?: number
     }
   | {
       /** The stored tensor. */
@@ -94,8 +102,8 @@ export type TaskTensor =
 export interface DeltaHeader {
   /** {@link FORMAT_VERSION} */
   format: number
-  /** How the remainder is coded; this release writes and reads `exact`. */
-  codec: 'exact'
+  /** How the remainder is coded. */
+  codec: SparseCodec
   task: string
   /** Tensors described by this file, in bytewise order of their names. */
   tensors: Record<string, TaskTensor>

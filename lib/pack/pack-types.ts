@@ -8,8 +8,12 @@ export type { FileRange } from '../binding/native-files.js'
 /** Where a delta's arrays lie. */
 export interface DeltaArrays {
   value: FileRange
-  index: FileRange
-  blocks: FileRange
+  /** null with index all. */
+  index: FileRange | null
+  /** null with index all. */
+  blocks: FileRange | null
+  /** Values int4, else null. */
+  scale: FileRange | null
 }
 
 /** A {@link TaskTensor} with its name and the file ranges of what is stored for it. */

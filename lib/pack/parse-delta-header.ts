@@ -1,3 +1,4 @@
+import type { IndexCode, SparseCodec, ValueCode } from '../binding/binding-types.js'
 import type { Dtype } from '../checkpoint/checkpoint-types.js'
 import { nameProblem } from '../checkpoint/names.js'
 import { invalid, JsonFields } from './json-fields.js'
@@ -7,7 +8,12 @@ import { FLOAT_DTYPES } from './stored-arrays.js'
 import { parseStrictJson } from './strict-json.js'
 
 const KINDS = ['delta', 'rows', 'whole', 'same', 'alias'] as const
-const INDEX_CODES = ['u16', 'bitmap'] as const
+const INDEX_CODES: readonly IndexCode[] = ['u16', 'bitmap', 'rice', 'all']
+const VALUE_CODES: Readonly<Record<SparseCodec, readonly ValueCode[]>> = {
+  exact: ['plain', 'coded'],
+  sign: ['sign'],
+  int4: ['int4'],
+}
 
 /**
  * Reads the description of a task's tensors from a delta file's `__metadata__`; nothing in it is trusted.
@@ -15,6 +21,7 @@ const INDEX_CODES = ['u16', 'bitmap'] as const
  * @param metadata - of the delta file
  * @param file - its path, for messages
  * @param task - the task that the manifest says it belongs to
+ * @param expected - codec that the manifest says it has
  * @returns the tensors that this file describes, by name
  * @throws TaskfoldError PACK_INVALID, or PACK_VERSION for a format or codec of a newer release
  */
@@ -22,6 +29,7 @@ export function parseDeltaHeader(
   metadata: Readonly<Record<string, string>>,
   file: string,
   task: string,
+  expected: SparseCodec = 'exact',
 ): Map<string, TaskTensor> {
   const context = { file, task }
   const text = Object.hasOwn(metadata, DELTA_METADATA_KEY) ? metadata[DELTA_METADATA_KEY] : undefined
@@ -33,25 +41,26 @@ export function parseDeltaHeader(
   if (format > FORMAT_VERSION) throw newerVersion(file, `format ${format}`)
   if (format < 1) throw fields.wrong('format', `from 1 to ${FORMAT_VERSION}`)
   const codec = fields.string('codec')
-  if (codec !== 'exact') throw newerVersion(file, `codec '${codec.slice(0, 40)}'`)
+  if (!Object.hasOwn(VALUE_CODES, codec)) throw newerVersion(file, `codec '${codec.slice(0, 40)}'`)
+  if (codec !== expected) throw fields.wrong('codec', `'${expected}', as the manifest says`)
   if (fields.string('task') !== task) throw fields.wrong('task', `'${task}', as its folder says`)
   const tensors = new Map<string, TaskTensor>()
   for (const [name, value] of fields.entries('tensors')) {
     const problem = nameProblem(name)
     if (problem !== null) throw invalid({ ...context, tensor: name }, `its name ${problem}`)
-    tensors.set(name, taskTensor(name, new JsonFields(value, '', { ...context, tensor: name })))
+    tensors.set(name, taskTensor(name, new JsonFields(value, '', { ...context, tensor: name }), expected))
   }
   return tensors
 }
 
-function taskTensor(name: string, fields: JsonFields): TaskTensor {
+function taskTensor(name: string, fields: JsonFields, codec: SparseCodec): TaskTensor {
   const kind = fields.oneOf('kind', KINDS)
   const shape = fields.shape('shape')
   // Only the common case is left out of the file: most stems equal the name.
   const stem = fields.has('stem') ? fields.string('stem') : name
   switch (kind) {
     case 'delta':
-      return { kind, dtype: fields.oneOf('dtype', FLOAT_DTYPES), shape, stem, ...kept(fields) }
+      return { kind, dtype: fields.oneOf('dtype', FLOAT_DTYPES), shape, stem, ...entries(fields, codec) }
     case 'rows':
       return {
         kind,
@@ -59,7 +68,7 @@ function taskTensor(name: string, fields: JsonFields): TaskTensor {
         shape,
         stem,
         rows: fields.count('rows'),
-        ...kept(fields),
+        ...entries(fields, codec),
       }
     case 'whole':
       return { kind, dtype: dtype(fields), shape, stem }
@@ -70,8 +79,18 @@ function taskTensor(name: string, fields: JsonFields): TaskTensor {
   }
 }
 
-function kept(fields: JsonFields) {
-  return { kept: fields.count('kept'), index: fields.oneOf('index', INDEX_CODES) }
+function entries(fields: JsonFields, codec: SparseCodec) {
+  const kept = fields.count('kept')
+  const index = fields.oneOf('index', INDEX_CODES)
+  // Without entries there is nothing to say of values.
+  if (kept === 0) return { kept, index }
+  const allowed = VALUE_CODES[codec]
+  const values = fields.has('values') ? fields.oneOf('values', allowed) : 'plain'
+  if (!allowed.includes(values)) throw fields.wrong('values', `one of ${allowed.join(', ')}`)
+  if (values !== 'sign') return { kept, index, values }
+  const scale = fields.number('scale', 0, Number.MAX_VALUE)
+  if (Math.fround(scale) !== scale) throw fields.wrong('scale', 'an f32')
+  return { kept, index, values, scale }
 }
 
 /** Any string: the stored, merged or tied tensor that it is compared with later has a checked dtype. */

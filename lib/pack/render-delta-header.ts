@@ -1,4 +1,5 @@
 import type { Dtype } from '../checkpoint/checkpoint-types.js'
+import type { SparseCodec } from '../binding/binding-types.js'
 import { DELTA_METADATA_KEY, FORMAT_VERSION, type TaskTensor } from './pack-format.js'
 import { stableJson } from './stable-json.js'
 
@@ -18,15 +19,17 @@ export interface StoredEntry {
  * @param task - name of the task
  * @param tensors - described tensors, in bytewise order of their names
  * @param stored - stored tensors, in file order
+ * @param codec - of the task
  * @returns the header's text
  */
 export function renderDeltaHeader(
   task: string,
   tensors: readonly (readonly [string, TaskTensor])[],
   stored: readonly StoredEntry[],
+  codec: SparseCodec = 'exact',
 ): string {
   const described = new Map(tensors.map(([name, tensor]) => [name, describe(name, tensor)]))
-  const delta = stableJson({ format: FORMAT_VERSION, codec: 'exact', task, tensors: described })
+  const delta = stableJson({ format: FORMAT_VERSION, codec, task, tensors: described })
   const entries = new Map<string, unknown>([['__metadata__', new Map([[DELTA_METADATA_KEY, delta]])]])
   for (const { name, dtype, shape, begin, end } of stored) {
     entries.set(name, { dtype, shape, data_offsets: [begin, end] })

@@ -3,13 +3,13 @@ import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { NativeFiles } from '../binding/native-files.js'
 import { byteBatches } from '../io/byte-batches.js'
-import type { TensorPart } from './tensor-parts.js'
+import { deltaRegions, type TensorPart } from './tensor-parts.js'
 
 /** A part and where its bytes go. */
 export interface PartJob {
   part: TensorPart
-  /** As long as the part. */
-  out: NativeRegion
+  /** As long as the part; null for parts with a delta that is only to be decoded and checked. */
+  out: NativeRegion | null
 }
 
 /** Options of {@link runParts}. */
@@ -54,7 +54,7 @@ export async function runParts(jobs: readonly PartJob[], options: RunPartsOption
       const copies = batch.map(({ part, out }) => ({
         name: part.tensor,
         from: files.region(part.from),
-        to: out,
+        to: out!,
       }))
       await callNative((control) => native().copyRegions({ copies }, control), call)
     } else {
@@ -75,20 +75,11 @@ export async function runParts(jobs: readonly PartJob[], options: RunPartsOption
  * @throws TaskfoldError NOT_FOUND, IO_ERROR
  */
 export function scatterTensor({ part, out }: PartJob, files: NativeFiles): ScatterTensor {
-  const { elements, dtype, kept, index, arrays } = part.delta!
+  const { elements, dtype } = part.delta!
   return {
-    name: part.tensor,
-    elements,
-    dtype,
+    ...{ name: part.tensor, elements, dtype, out },
     merged: files.region(part.from),
-    delta: {
-      kept,
-      index,
-      blocks: files.region(arrays.blocks),
-      indexBytes: files.region(arrays.index),
-      value: files.region(arrays.value),
-    },
-    out,
+    delta: deltaRegions(part.delta!, files),
   }
 }
 

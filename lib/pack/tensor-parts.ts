@@ -1,4 +1,5 @@
-import type { FloatDtype, IndexCode } from '../binding/binding-types.js'
+import type { DeltaRegions, FloatDtype, IndexCode, ValueCode } from '../binding/binding-types.js'
+import type { NativeFiles } from '../binding/native-files.js'
 import type { DeltaArrays, FileRange, PackTask, PackTensor } from './pack-types.js'
 import { floatBytes } from './stored-arrays.js'
 
@@ -22,8 +23,10 @@ export interface PartDelta {
   dtype: FloatDtype
   kept: number
   index: IndexCode
-  /** blocks may be in memory: a part of a delta counts its entries anew. */
-  arrays: Omit<DeltaArrays, 'blocks'> & { blocks: FileRange | Uint8Array }
+  values: ValueCode
+  /** Values sign, else null. */
+  scale: number | null
+  arrays: DeltaArrays
 }
 
 /**
@@ -47,11 +50,35 @@ export function tensorParts(task: PackTask, tensor: PackTensor): TensorPart[] {
     delta:
       tensor.arrays === null
         ? null
-        : { elements, dtype, kept: tensor.kept, index: tensor.index, arrays: tensor.arrays },
+        : {
+            ...{ elements, dtype, kept: tensor.kept, index: tensor.index, arrays: tensor.arrays },
+            ...{ values: tensor.values ?? 'plain', scale: tensor.scale ?? null },
+          },
   }
   return [head, ...(tensor.stored === null ? [] : [part(tensor, head.length, tensor.stored)])].filter(
     hasBytes,
   )
+}
+
+/**
+ * A delta as native jobs take it.
+ *
+ * @param delta - of a part
+ * @param files - opens its file
+ * @returns regions of its arrays
+ * @throws TaskfoldError NOT_FOUND, IO_ERROR
+ */
+export function deltaRegions(
+  { kept, index, values, scale, arrays }: PartDelta,
+  files: NativeFiles,
+): DeltaRegions {
+  const region = (range: FileRange | null) => (range === null ? null : files.region(range))
+  return {
+    ...{ kept, index, values, scale, value: files.region(arrays.value) },
+    indexBytes: region(arrays.index),
+    blocks: region(arrays.blocks),
+    scales: region(arrays.scale),
+  }
 }
 
 function part({ name }: PackTensor, at: number, { file, offset, length }: FileRange): TensorPart {

@@ -6,6 +6,7 @@ import { TaskfoldError } from '../errors/taskfold-error.js'
 import { byteBatches } from '../io/byte-batches.js'
 import type { PackTask } from '../pack/pack-types.js'
 import { floatBytes } from '../pack/stored-arrays.js'
+import { deltaRegions } from '../pack/tensor-parts.js'
 import { collectProblems } from './collect-problems.js'
 import { DifferenceSum } from './difference-sum.js'
 import { type Comparison, differs, matchOriginal } from './match-original.js'
@@ -96,13 +97,7 @@ async function compareBatch(
       elements: elementsOf(comparison),
       dtype: tensor.dtype as FloatDtype,
       merged: files.region(part.from),
-      delta: delta && {
-        kept: delta.kept,
-        index: delta.index,
-        blocks: files.region(delta.arrays.blocks),
-        indexBytes: files.region(delta.arrays.index),
-        value: files.region(delta.arrays.value),
-      },
+      delta: delta && deltaRegions(delta, files),
       against: { region: files.region(range), dtype: original.dtype as FloatDtype },
     }
   })

@@ -75,20 +75,37 @@ function ruleText({ rule, maxRank }: ManifestLoraMethod): string {
 
 function exactLines(tasks: readonly ExactTaskInspection[]): string[] {
   if (tasks.length === 0) return []
-  const header = ['task', 'bytes', 'of original', 'kept', 'density', 'u16', 'bitmap', 'whole', 'same', 'tied']
+  const header = [
+    'task',
+    'bytes',
+    'of original',
+    'kept',
+    'density',
+    'index codes',
+    'value codes',
+    'whole',
+    'same',
+    'tied',
+  ]
   const rows = tasks.map((task) => [
     task.name,
     formatBytes(task.bytes),
     percent(task.share),
     String(task.kept),
     percent(task.density),
-    String(task.indexCodes.u16),
-    String(task.indexCodes.bitmap),
+    codes(task.indexCodes),
+    codes(task.valueCodes),
     String(task.kinds.whole + task.kinds.rows),
     String(task.kinds.same),
     String(task.kinds.alias),
   ])
   return ['', ...alignColumns([header, ...rows])]
+}
+
+/** Codes in use and how many tensors have them. */
+function codes(counts: Readonly<Record<string, number>>): string {
+  const used = Object.entries(counts).filter(([, count]) => count > 0)
+  return used.map(([code, count]) => `${code} ${count}`).join(', ') || '-'
 }
 
 function loraLines(tasks: readonly LoraTaskInspection[]): string[] {

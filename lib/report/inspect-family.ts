@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ManifestLoraTask } from '../pack/manifest-types.js'
 import { MANIFEST_FILE } from '../pack/pack-format.js'
-import type { Pack, PackTask, PackTensor } from '../pack/pack-types.js'
+import type { FileRange, Pack, PackTask, PackTensor } from '../pack/pack-types.js'
 import type {
   ExactTaskInspection,
   FamilyInspection,
@@ -69,8 +69,9 @@ function inspectTask(task: PackTask, listTensors: boolean): ExactTaskInspection 
   const arrays = tensors.flatMap((tensor) => (tensor.arrays === null ? [] : [tensor.arrays]))
   const stored = {
     values: sum(arrays, (array) => array.value.length),
-    indices: sum(arrays, (array) => array.index.length),
-    blocks: sum(arrays, (array) => array.blocks.length),
+    indices: sum(arrays, (array) => array.index?.length ?? 0),
+    blocks: sum(arrays, (array) => array.blocks?.length ?? 0),
+    scales: sum(arrays, (array) => array.scale?.length ?? 0),
     whole: sum(tensors, (tensor) => tensor.stored?.length ?? 0),
   }
   const deltaBytes = sum(task.files, (file) => file.size)
@@ -85,16 +86,19 @@ function inspectTask(task: PackTask, listTensors: boolean): ExactTaskInspection 
     elements: manifest.elements,
     density: ratio(manifest.kept, manifest.elements),
     kinds: { delta: 0, rows: 0, whole: 0, same: 0, alias: 0 },
-    indexCodes: { u16: 0, bitmap: 0 },
+    indexCodes: { u16: 0, bitmap: 0, rice: 0, all: 0 },
+    valueCodes: { plain: 0, coded: 0, sign: 0, int4: 0 },
     stored: {
       ...stored,
-      headers: deltaBytes - stored.values - stored.indices - stored.blocks - stored.whole,
+      headers: deltaBytes - sum(Object.values(stored), (bytes) => bytes),
       otherFiles: manifest.bytes - deltaBytes,
     },
   }
   for (const tensor of tensors) {
     result.kinds[tensor.kind]++
-    if (tensor.arrays !== null && 'index' in tensor) result.indexCodes[tensor.index]++
+    if (tensor.arrays === null || !('index' in tensor)) continue
+    result.indexCodes[tensor.index]++
+    result.valueCodes[tensor.values ?? 'plain']++
   }
   if (listTensors) result.tensors = tensors.map(inspectTensor)
   return result
@@ -102,7 +106,7 @@ function inspectTask(task: PackTask, listTensors: boolean): ExactTaskInspection 
 
 function inspectTensor(tensor: PackTensor): TaskTensorInspection {
   const { name, kind, dtype, shape, byteLength, arrays, stored } = tensor
-  const arrayBytes = arrays === null ? 0 : arrays.value.length + arrays.index.length + arrays.blocks.length
+  const arrayBytes = sum(Object.values(arrays ?? {}), (array: FileRange | null) => array?.length ?? 0)
   return {
     name,
     kind,
@@ -112,6 +116,7 @@ function inspectTensor(tensor: PackTensor): TaskTensorInspection {
     storedBytes: arrayBytes + (stored?.length ?? 0),
     kept: 'kept' in tensor ? tensor.kept : null,
     index: arrays !== null && 'index' in tensor ? tensor.index : null,
+    values: arrays !== null && 'index' in tensor ? (tensor.values ?? 'plain') : null,
     of: kind === 'alias' ? tensor.of : null,
   }
 }

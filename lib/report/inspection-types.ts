@@ -109,6 +109,21 @@ export interface ExactTaskInspection {
     u16: number
     /** Coded as a bitmap. */
     bitmap: number
+    /** Coded as gaps. */
+    rice: number
+    /** Nothing stored: every entry is kept. */
+    all: number
+  }
+  /** Tensors of each value code, among those that keep entries. */
+  valueCodes: {
+    /** θt's items. */
+    plain: number
+    /** θt's items, entropy-coded. */
+    coded: number
+    /** One scale and signs. */
+    sign: number
+    /** Four bits, and a scale for each 64 entries. */
+    int4: number
   }
   /** Where the task's bytes go. */
   stored: {
@@ -118,6 +133,8 @@ export interface ExactTaskInspection {
     indices: number
     /** Block starts. */
     blocks: number
+    /** Scales of int4. */
+    scales: number
     /** Tensors and rows kept whole. */
     whole: number
     /** Headers of the delta files. */
@@ -147,6 +164,8 @@ export interface TaskTensorInspection {
   kept: number | null
   /** Index code; null where no entry is kept. */
   index: string | null
+  /** Value code; null where no entry is kept. */
+  values: string | null
   /** Kind alias: what it is tied to. */
   of: string | null
 }

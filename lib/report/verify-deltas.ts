@@ -1,42 +1,39 @@
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
+import { byteBatches } from '../io/byte-batches.js'
 import { openInput } from '../io/open-input.js'
 import type { PackTask, PackTensor } from '../pack/pack-types.js'
 import { type PartJob, runParts } from '../pack/run-parts.js'
 import { tensorParts } from '../pack/tensor-parts.js'
 import { checkDeltaArrays } from './check-delta-arrays.js'
 import { collectProblems } from './collect-problems.js'
-import { splitDelta } from './split-delta.js'
 import type { VerifyRun } from './verify-fingerprints.js'
 
-/** Decoded entries go here and are dropped. */
-const SCRATCH_BYTES = 32 * 1024 * 1024
-
-/** A delta whose arrays passed the first checks. */
-export interface CheckedDelta {
-  tensor: PackTensor
-  /** First entry of every block, and the number of entries behind the last. */
-  starts: number[]
-}
+/** Tensors that are decoded together: they run again one by one when one of them is faulty. */
+const BATCH_BYTES = 32 * 1024 * 1024
+const BATCH_TENSORS = 256
 
 /**
- * Checks block starts and padding of all deltas of a task; faults become problems.
+ * Checks lengths and padding of all deltas of a task; faults become problems.
  *
  * @param task - the open task
  * @param run - where problems go
- * @returns the deltas without a fault
+ * @returns the tensors without a fault, with arrays
  * @throws TaskfoldError CANCELLED, IO_ERROR
  */
-export async function checkTaskArrays(task: PackTask, run: VerifyRun): Promise<CheckedDelta[]> {
-  const checked: CheckedDelta[] = []
+export async function checkTaskArrays(task: PackTask, run: VerifyRun): Promise<PackTensor[]> {
+  const checked: PackTensor[] = []
   for (const { path } of task.files) {
     const { handle } = await openInput(path)
     try {
       for (const tensor of task.tensors.values()) {
         if (tensor.describedIn !== path || tensor.arrays === null) continue
         throwIfAborted(run.signal)
-        const starts = await collectProblems(run.problems, () => checkDeltaArrays(tensor, handle, task.name))
-        if (starts !== undefined) checked.push({ tensor, starts })
+        const passed = await collectProblems(run.problems, async () => {
+          await checkDeltaArrays(tensor, handle, task.name)
+          return tensor
+        })
+        if (passed !== undefined) checked.push(passed)
       }
     } finally {
       await handle.close()
@@ -46,39 +43,27 @@ export async function checkTaskArrays(task: PackTask, run: VerifyRun): Promise<C
 }
 
 /**
- * Decodes every entry of a task's deltas: positions ascending and in range, marks as many as entries. Memory stays
- * bounded whatever the size of the tensors. Faults become problems.
+ * Decodes every entry of a task's deltas: positions ascending and in range, marks as many as entries, streams used up.
+ * Nothing is written, so memory does not depend on the size of the tensors. Faults become problems.
  *
  * @param task - the open task
  * @param deltas - what {@link checkTaskArrays} gave
  * @param run - where problems and progress go
- * @param scratchBytes - memory to decode into; at least one block of the widest dtype
  * @throws TaskfoldError CANCELLED, IO_ERROR
  */
 export async function decodeDeltas(
   task: PackTask,
-  deltas: readonly CheckedDelta[],
+  deltas: readonly PackTensor[],
   run: VerifyRun,
-  scratchBytes = SCRATCH_BYTES,
 ): Promise<void> {
-  if (deltas.length === 0) return
-  const scratch = new Uint8Array(scratchBytes)
-  let jobs: PartJob[] = []
-  let filled = 0
-  const flush = async () => {
-    await decode(jobs, task, run)
-    jobs = []
-    filled = 0
+  const jobs = deltas.map((tensor): PartJob => ({ part: tensorParts(task, tensor)[0]!, out: null }))
+  for (const batch of byteBatches(jobs, {
+    bytes: BATCH_BYTES,
+    items: BATCH_TENSORS,
+    sizeOf: ({ part }) => part.length,
+  })) {
+    await decode(batch, task, run)
   }
-  for (const { tensor, starts } of deltas) {
-    const [head] = tensorParts(task, tensor)
-    for (const part of splitDelta(head!, starts, scratchBytes)) {
-      if (filled + part.length > scratchBytes) await flush()
-      jobs.push({ part, out: scratch.subarray(filled, filled + part.length) })
-      filled += part.length
-    }
-  }
-  await flush()
 }
 
 /** When a batch fails, every job of it runs alone, so that each faulty tensor is reported once. */

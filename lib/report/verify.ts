@@ -75,7 +75,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
       await collectProblems(problems, () => checkDeltaIndex(pack, task))
       const deltas = await checkTaskArrays(task, run)
       const original = originals.models.get(task.name)
-      const names = new Set(deltas.map(({ tensor }) => tensor.name))
+      const names = new Set(deltas.map(({ name }) => name))
       if (original === undefined) await decodeDeltas(task, deltas, run)
       const against = original === undefined ? null : await compareTask(task, names, original, run)
       const { name, tensors, manifest } = task

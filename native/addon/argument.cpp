@@ -157,9 +157,37 @@ IndexCode ReadIndexCode(Napi::Object object, const char* key, bool allow_auto) {
   const std::string code = ReadString(object, key);
   if (code == "u16") return IndexCode::kU16;
   if (code == "bitmap") return IndexCode::kBitmap;
+  if (code == "rice") return IndexCode::kRice;
+  if (code == "all") return IndexCode::kAll;
   if (code == "auto" && allow_auto) return IndexCode::kAuto;
-  throw Wrong(object.Env(), key, allow_auto ? "'u16', 'bitmap' or 'auto'" : "'u16' or 'bitmap'");
+  throw Wrong(object.Env(), key,
+              allow_auto ? "'u16', 'bitmap', 'rice', 'all' or 'auto'" : "'u16', 'bitmap', 'rice' or 'all'");
 }
+
+ValueCode ReadEmitValues(Napi::Object job) {
+  const std::string codec = IsNullish(job, "codec") ? "exact" : ReadString(job, "codec");
+  if (codec == "sign") return ValueCode::kSign;
+  if (codec == "int4") return ValueCode::kInt4;
+  if (codec != "exact") throw Wrong(job.Env(), "codec", "'exact', 'sign' or 'int4'");
+  const std::string values = IsNullish(job, "values") ? "plain" : ReadString(job, "values");
+  if (values == "plain") return ValueCode::kPlain;
+  if (values == "coded") return ValueCode::kCoded;
+  if (values == "auto") return ValueCode::kAuto;
+  throw Wrong(job.Env(), "values", "'auto', 'plain' or 'coded'");
+}
+
+namespace {
+
+ValueCode ReadStoredValues(Napi::Object delta) {
+  const std::string values = IsNullish(delta, "values") ? "plain" : ReadString(delta, "values");
+  if (values == "plain") return ValueCode::kPlain;
+  if (values == "coded") return ValueCode::kCoded;
+  if (values == "sign") return ValueCode::kSign;
+  if (values == "int4") return ValueCode::kInt4;
+  throw Wrong(delta.Env(), "values", "'plain', 'coded', 'sign' or 'int4'");
+}
+
+}  // namespace
 
 Threshold ReadThreshold(Napi::Object object, const char* key) {
   const Napi::Object value = ReadObject(object.Env(), object.Get(key), key);
@@ -220,9 +248,14 @@ std::optional<DeltaRegions> ReadDelta(Napi::Object object, const char* key, Pins
   DeltaRegions delta;
   delta.kept = ReadCount(value, "kept");
   delta.index = ReadIndexCode(value, "index", false);
-  delta.blocks = ReadRegion(value, "blocks", pins);
-  delta.index_bytes = ReadRegion(value, "indexBytes", pins);
+  if (delta.index != IndexCode::kAll) {
+    delta.blocks = ReadRegion(value, "blocks", pins);
+    delta.index_bytes = ReadRegion(value, "indexBytes", pins);
+  }
   delta.value = ReadRegion(value, "value", pins);
+  delta.values = ReadStoredValues(value);
+  if (delta.values == ValueCode::kSign) delta.scale = static_cast<float>(ReadNumber(value, "scale"));
+  if (delta.values == ValueCode::kInt4) delta.scales = ReadRegion(value, "scales", pins);
   return delta;
 }
 

@@ -69,6 +69,8 @@ Dtype ReadDtype(Napi::Object object, const char* key);
 /// 'error' (default) or 'keep'.
 bool ReadKeepNonFinite(Napi::Object object);
 IndexCode ReadIndexCode(Napi::Object object, const char* key, bool allow_auto);
+/// Of an emit job: its codec, and for exact what `values` says.
+ValueCode ReadEmitValues(Napi::Object job);
 Threshold ReadThreshold(Napi::Object object, const char* key);
 
 /// The `tensors` of a job: name, elements and dtype of each, the rest by read(object, &tensor).

@@ -15,17 +15,48 @@ Napi::Object ArrayRange(Napi::Env env, const StoredArray& range) {
   return object;
 }
 
+const char* NameOf(IndexCode code) {
+  switch (code) {
+    case IndexCode::kBitmap:
+      return "bitmap";
+    case IndexCode::kRice:
+      return "rice";
+    case IndexCode::kAll:
+      return "all";
+    default:
+      return "u16";
+  }
+}
+
+const char* NameOf(ValueCode code) {
+  switch (code) {
+    case ValueCode::kCoded:
+      return "coded";
+    case ValueCode::kSign:
+      return "sign";
+    case ValueCode::kInt4:
+      return "int4";
+    default:
+      return "plain";
+  }
+}
+
 Napi::Value EmitResultValue(Napi::Env env, const EmitResult& result) {
   const Napi::Array tensors = Napi::Array::New(env, result.tensors.size());
   for (size_t i = 0; i < result.tensors.size(); i++) {
     const EmittedTensor& tensor = result.tensors[i];
     const Napi::Object object = Napi::Object::New(env);
     object.Set("kept", static_cast<double>(tensor.kept));
-    object.Set("index", tensor.index == IndexCode::kBitmap ? "bitmap" : "u16");
+    object.Set("index", NameOf(tensor.index));
+    object.Set("values", NameOf(tensor.values));
+    object.Set("scale", tensor.values == ValueCode::kSign && tensor.kept > 0
+                            ? Napi::Number::New(env, static_cast<double>(tensor.scale))
+                            : env.Null());
     object.Set("blockCount", static_cast<double>(tensor.block_count));
     object.Set("value", ArrayRange(env, tensor.value));
     object.Set("indexBytes", ArrayRange(env, tensor.index_bytes));
     object.Set("blocks", ArrayRange(env, tensor.blocks));
+    object.Set("scales", ArrayRange(env, tensor.scales));
     tensors.Set(static_cast<uint32_t>(i), object);
   }
   const Napi::Object value = Napi::Object::New(env);
@@ -48,6 +79,7 @@ Napi::Value BindEmitDelta(const Napi::CallbackInfo& info) {
   options.threshold = ReadThreshold(job, "threshold");
   options.index = ReadIndexCode(job, "index", true);
   options.keep_non_finite = ReadKeepNonFinite(job);
+  options.values = ReadEmitValues(job);
   const std::shared_ptr<File> out = ReadFile(info.Env(), job.Get("out"), "out");
   const uint64_t offset = ReadCount(job, "offset");
   return StartJob(
@@ -65,7 +97,8 @@ Napi::Value BindScatterTensors(const Napi::CallbackInfo& info) {
     tensor->merged = ReadRegion(object, "merged", &pins);
     tensor->delta = ReadDelta(object, "delta", &pins);
     tensor->coded = ReadCoded(object, "delta");
-    tensor->out = ReadRegion(object, "out", &pins);
+    tensor->discard = IsNullish(object, "out");
+    if (!tensor->discard) tensor->out = ReadRegion(object, "out", &pins);
   });
   return StartVoidJob(
       info.Env(), info[1], std::move(pins),

@@ -1,48 +1,14 @@
 #include "ops/delta_writer.h"
 
-#include "backend/registry.h"
-#include "core/thread_pool.h"
+#include "ops/index_writer.h"
+#include "ops/value_writer.h"
 
 namespace taskfold {
 namespace {
 
-// A tensor's marks wait in memory until its number of kept entries says which index code is smaller; larger
-// ones go through an unnamed file. 64 MiB of marks are 512 Mi elements.
-constexpr uint64_t kMaxMarksInMemory = uint64_t{64} << 20;
-
-StoredArray WriteIndex(IndexCode code, uint64_t elements, const MarkStore& marks,
-                       const std::vector<uint64_t>& starts, ArrayWriter& writer, Scratch& scratch,
-                       RunControl& control) {
-  const TfBackend& backend = ActiveBackend();
-  const uint64_t blocks = BlockCount(elements);
-  const auto elements_of = [&](uint64_t block) {
-    return static_cast<size_t>(std::min<uint64_t>(kBlockElements, elements - block * kBlockElements));
-  };
-  const size_t group = BlocksPerGroup(control.threads());
-  writer.Begin();
-  for (uint64_t first = 0; first < blocks; first += group) {
-    control.ThrowIfCancelled();
-    const auto count = static_cast<size_t>(std::min<uint64_t>(group, blocks - first));
-    if (code == IndexCode::kBitmap) {
-      for (uint64_t b = first; b < first + count; b++) {
-        const size_t bytes = (elements_of(b) + 7) / 8;
-        uint64_t words[kBlockWords];
-        writer.Append(marks.Get(b, (bytes + 7) / 8, words), bytes);
-      }
-      continue;
-    }
-    const uint64_t kept = starts[first + count] - starts[first];
-    auto* positions = scratch.Array<uint16_t>(0, kept);
-    ParallelFor(count, control.threads(), [&](size_t b, unsigned) {
-      const size_t n = elements_of(first + b);
-      uint64_t words[kBlockWords];
-      backend.positions(n, marks.Get(first + b, (n + 63) / 64, words),
-                        positions + (starts[first + b] - starts[first]));
-    });
-    writer.Append(positions, kept * sizeof(uint16_t));
-  }
-  return writer.End();
-}
+// A tensor's marks wait in memory until its number of kept entries says which index code is smallest, and so
+// do values that are coded; larger ones go through an unnamed file. 64 MiB of marks are 512 Mi elements.
+constexpr uint64_t kMaxInMemory = uint64_t{64} << 20;
 
 StoredArray WriteStarts(const std::vector<uint64_t>& starts, ArrayWriter& writer) {
   writer.Begin();
@@ -58,7 +24,7 @@ StoredArray WriteStarts(const std::vector<uint64_t>& starts, ArrayWriter& writer
 }  // namespace
 
 MarkStore::MarkStore(uint64_t blocks, const std::string& beside) {
-  if (blocks * kBlockWords * 8 > kMaxMarksInMemory) {
+  if (blocks * kBlockWords * 8 > kMaxInMemory) {
     file_ = File::OpenTemporaryBeside(beside);
   } else {
     words_.resize(blocks * kBlockWords);
@@ -86,20 +52,60 @@ StoredArray ArrayWriter::End() {
   return {start_, offset_ - start_};
 }
 
-EmittedTensor FinishTensor(const EmitTensor& tensor, IndexCode index, const MarkStore& marks,
-                           const std::vector<uint64_t>& starts, ArrayWriter& writer, Scratch& scratch,
-                           RunControl& control) {
+ValueStore::ValueStore(uint64_t most_bytes, bool hold, const ArrayWriter& writer) : writer_(writer) {
+  if (!hold) return;
+  if (most_bytes > kMaxInMemory) {
+    file_ = File::OpenTemporaryBeside(writer.path());
+  } else {
+    // Uninitialised: only what is kept becomes resident.
+    memory_.reset(new uint8_t[most_bytes]);
+  }
+}
+
+void ValueStore::Put(uint64_t offset, const void* bytes, size_t length) {
+  if (length == 0) return;
+  if (memory_) {
+    memcpy(memory_.get() + offset, bytes, length);
+  } else if (file_) {
+    file_->WriteAt(bytes, length, offset);
+  } else {
+    writer_.WriteAhead(offset, bytes, length);
+  }
+}
+
+const uint8_t* ValueStore::Read(uint64_t offset, size_t length, uint8_t* scratch) const {
+  if (memory_) return memory_.get() + offset;
+  file_->ReadAt(scratch, length, offset);
+  return scratch;
+}
+
+EmittedTensor FinishTensor(const EmitTensor& tensor, const EmitOptions& options, const ValueStore& values,
+                           const MarkStore& marks, const std::vector<uint64_t>& starts, ArrayWriter& writer,
+                           Scratch& scratch, RunControl& control) {
   EmittedTensor emitted;
   emitted.block_count = starts.size() - 1;
   emitted.kept = starts.back();
   if (emitted.kept == 0) return emitted;
-  emitted.value = writer.End();
-  emitted.index = index;
-  if (index == IndexCode::kAuto) {
-    emitted.index = (tensor.elements + 7) / 8 < 2 * emitted.kept ? IndexCode::kBitmap : IndexCode::kU16;
+  IndexWriter index(tensor, options.index, marks, starts, control);
+  WrittenValues written;
+  if (values.holds()) {
+    written = WriteHeldValues(tensor, options.values, values, marks, starts, writer, control);
+  } else {
+    writer.Skip(emitted.kept * ItemSize(tensor.dtype));
   }
-  emitted.index_bytes = WriteIndex(emitted.index, tensor.elements, marks, starts, writer, scratch, control);
-  emitted.blocks = WriteStarts(starts, writer);
+  emitted.value = writer.End();
+  emitted.values = written.code;
+  emitted.scale = written.scale;
+  emitted.index = index.code();
+  if (emitted.index != IndexCode::kAll) {
+    emitted.index_bytes = index.Write(writer, scratch);
+    emitted.blocks = WriteStarts(starts, writer);
+  }
+  if (!written.scales.empty()) {
+    writer.Begin();
+    writer.Append(written.scales.data(), written.scales.size() * sizeof(uint16_t));
+    emitted.scales = writer.End();
+  }
   return emitted;
 }
 

@@ -58,10 +58,28 @@ class ArrayWriter {
   uint64_t offset_, start_ = 0;
 };
 
-/// Ends the values of a tensor that the writer has just got, and writes index and block starts. starts.back()
-/// is the number of kept entries; 0: nothing is written.
-EmittedTensor FinishTensor(const EmitTensor& tensor, IndexCode index, const MarkStore& marks,
-                           const std::vector<uint64_t>& starts, ArrayWriter& writer, Scratch& scratch,
-                           RunControl& control);
+/// Kept values of a whole tensor, θt's own items: written where they belong at once, or held until all are
+/// known, because their code depends on all.
+class ValueStore {
+ public:
+  /// `most_bytes`: of all elements. Without `hold` they go behind the writer's offset.
+  ValueStore(uint64_t most_bytes, bool hold, const ArrayWriter& writer);
+  bool holds() const { return memory_ || file_; }
+  /// Different ranges from any thread.
+  void Put(uint64_t offset, const void* bytes, size_t length);
+  /// Of held values: in place, or read into scratch.
+  const uint8_t* Read(uint64_t offset, size_t length, uint8_t* scratch) const;
+
+ private:
+  const ArrayWriter& writer_;
+  std::unique_ptr<uint8_t[]> memory_;
+  std::shared_ptr<File> file_;
+};
+
+/// Writes what is left of a tensor whose marks and values are stored: held values, index, block starts,
+/// scales. starts.back() is the number of kept entries; 0: nothing is written.
+EmittedTensor FinishTensor(const EmitTensor& tensor, const EmitOptions& options, const ValueStore& values,
+                           const MarkStore& marks, const std::vector<uint64_t>& starts, ArrayWriter& writer,
+                           Scratch& scratch, RunControl& control);
 
 }  // namespace taskfold

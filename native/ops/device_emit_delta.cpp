@@ -81,7 +81,7 @@ class DeviceEmitter::Relay {
 };
 
 struct DeviceEmitter::Target {
-  ArrayWriter& writer;
+  ValueStore& values;
   MarkStore& marks;
   std::vector<uint64_t>& starts;  // [blocks + 1]
 };
@@ -96,12 +96,12 @@ DeviceEmitter::DeviceEmitter(DeviceSet& devices, const std::vector<EmitTensor>& 
   }
 }
 
-void DeviceEmitter::Emit(const EmitTensor& tensor, uint64_t* ties, ArrayWriter& writer, MarkStore& marks,
+void DeviceEmitter::Emit(const EmitTensor& tensor, uint64_t* ties, ValueStore& values, MarkStore& marks,
                          std::vector<uint64_t>& starts) {
   const uint64_t chunk_elements = ElementsOfChunks(devices_, tensor);
   starts.resize(BlockCount(tensor.elements) + 1);
   Relay relay({*ties, 0});
-  Target target{writer, marks, starts};
+  Target target{values, marks, starts};
   const size_t chunks = ChunkCount(tensor.elements, chunk_elements);
   ParallelFor(chunks, static_cast<unsigned>(lanes_.size()), [&](size_t piece, unsigned worker) {
     try {
@@ -113,7 +113,6 @@ void DeviceEmitter::Emit(const EmitTensor& tensor, uint64_t* ties, ArrayWriter& 
     }
   });
   *ties = relay.last().ties;
-  writer.Skip(relay.last().kept * ItemSize(tensor.dtype));
 }
 
 void DeviceEmitter::EmitChunk(const EmitTensor& tensor, uint64_t piece, uint64_t chunk_elements, Lane& lane,
@@ -177,7 +176,7 @@ void DeviceEmitter::EmitChunk(const EmitTensor& tensor, uint64_t piece, uint64_t
     target.marks.PutAt(first_block * kBlockWords * 8 + at, part, length);
   });
   lane.Download(emit.values, kept * item, [&](const uint8_t* part, uint64_t at, size_t length) {
-    target.writer.WriteAhead(origin * item + at, part, length);
+    target.values.Put(origin * item + at, part, length);
   });
   control_.AddProgress(chunk.count * item * 2);
 }

@@ -14,9 +14,9 @@ class DeviceEmitter {
   DeviceEmitter(DeviceSet& devices, const std::vector<EmitTensor>& tensors, const EmitOptions& options,
                 RunControl& control);
 
-  /// Values go behind the writer's offset, marks and block starts (starts holds the first 0) to the stores.
+  /// Values, marks and block starts (starts holds the first 0) go to the stores.
   /// Spends `ties` in order.
-  void Emit(const EmitTensor& tensor, uint64_t* ties, ArrayWriter& writer, MarkStore& marks,
+  void Emit(const EmitTensor& tensor, uint64_t* ties, ValueStore& values, MarkStore& marks,
             std::vector<uint64_t>& starts);
 
  private:

@@ -18,7 +18,7 @@ class CpuEmitter {
   explicit CpuEmitter(unsigned threads)
       : group_(BlocksPerGroup(threads)), blocks_(group_), scratch_(group_) {}
 
-  void Emit(const EmitTensor& tensor, const EmitOptions& options, uint64_t* ties, ArrayWriter& writer,
+  void Emit(const EmitTensor& tensor, const EmitOptions& options, uint64_t* ties, ValueStore& kept_values,
             MarkStore& marks, std::vector<uint64_t>& starts, RunControl& control) {
     const TfBackend& backend = ActiveBackend();
     const size_t item = ItemSize(tensor.dtype);
@@ -39,7 +39,7 @@ class CpuEmitter {
         backend.gather(item, block.elements, block.bits, block.values,
                        values + (starts[first + b] - starts[first]) * item);
       });
-      writer.Append(values, kept * item);
+      kept_values.Put(starts[first] * item, values, kept * item);
     }
   }
 
@@ -68,12 +68,13 @@ class Emitter {
     std::vector<uint64_t> starts{0};
     starts.reserve(blocks + 1);
     writer.Begin();
+    ValueStore values(tensor.elements * ItemSize(tensor.dtype), options_.values != ValueCode::kPlain, writer);
     if (device_) {
-      device_->Emit(tensor, ties, writer, marks, starts);
+      device_->Emit(tensor, ties, values, marks, starts);
     } else {
-      cpu_->Emit(tensor, options_, ties, writer, marks, starts, control_);
+      cpu_->Emit(tensor, options_, ties, values, marks, starts, control_);
     }
-    return FinishTensor(tensor, options_.index, marks, starts, writer, scratch_, control_);
+    return FinishTensor(tensor, options_, values, marks, starts, writer, scratch_, control_);
   }
 
  private:

@@ -18,12 +18,16 @@ struct EmitTensor {
   Region merged;
 };
 
-enum class IndexCode { kU16, kBitmap, kAuto };
+enum class IndexCode { kU16, kBitmap, kRice, kAll, kAuto };
+/// What a stored delta's values are; kAuto only for emitting: coded where that saves more than 10 %.
+enum class ValueCode { kPlain, kCoded, kSign, kInt4, kAuto };
 
 struct EmitOptions {
   Threshold threshold;
   IndexCode index = IndexCode::kAuto;
   bool keep_non_finite = false;
+  /// kSign and kInt4 store residuals, the others θt's own items.
+  ValueCode values = ValueCode::kPlain;
 };
 
 /// A range of the output file.
@@ -37,6 +41,11 @@ struct EmittedTensor {
   IndexCode index = IndexCode::kU16;
   uint64_t block_count = 0;
   StoredArray value, index_bytes, blocks;
+  ValueCode values = ValueCode::kPlain;
+  /// Of kSign.
+  float scale = 0;
+  /// Of kInt4.
+  StoredArray scales;
 };
 
 struct EmitResult {
@@ -45,8 +54,8 @@ struct EmitResult {
   uint64_t ties = 0;
 };
 
-/// Writes the kept entries of tensor after tensor to `out` from `offset` on: θt's own bits, positions, block
-/// starts. Ties at the threshold go to the lowest positions of the earliest tensors. Same bytes for any
+/// Writes the kept entries of tensor after tensor to `out` from `offset` on: values, positions, block starts,
+/// scales. Ties at the threshold go to the lowest positions of the earliest tensors. Same bytes for any
 /// thread count.
 EmitResult EmitDelta(const std::vector<EmitTensor>& tensors, const EmitOptions& options,
                      const std::shared_ptr<File>& out, uint64_t offset, RunControl& control);

@@ -35,12 +35,17 @@ function asEmit(regions: RegionMaker, tensors: SelectionTensor[]): EmitTensor[] 
   }))
 }
 
-function expectedDeltas(tensors: SelectionTensor[], k: number, index: IndexCode | 'auto') {
+function expectedDeltas(
+  tensors: SelectionTensor[],
+  k: number,
+  index: IndexCode | 'auto',
+  values: 'auto' | 'plain' | 'coded' = 'plain',
+) {
   const keys = tensors.map((x) => residualKeys(x.dtype, x.tasks[0]!, x.merged))
   const { threshold, positions } = selectReference(keys, k)
   const deltas = tensors.map((x, i) => {
     const own = convertFloats(x.tasks[0]!.dtype, x.dtype, x.tasks[0]!.bytes)
-    return encodeDelta(positions[i]!, own, FLOAT_FIELDS[x.dtype].bytes, index)
+    return encodeDelta(positions[i]!, own, FLOAT_FIELDS[x.dtype].bytes, index, values)
   })
   return { threshold, deltas }
 }
@@ -52,6 +57,7 @@ async function emit(
   options: {
     threshold: Threshold
     index: IndexCode | 'auto'
+    values?: 'auto' | 'plain' | 'coded'
     batch: number
     threads: number
     offset: number
@@ -63,7 +69,10 @@ async function emit(
   for (let at = 0; at < Math.max(1, tensors.length); at += options.batch) {
     const part = asEmit(regions, tensors.slice(at, at + options.batch))
     const result = await native.emitDelta(
-      { tensors: part, threshold, index: options.index, out: out.file, offset, nonFinite: 'keep' },
+      {
+        ...{ tensors: part, threshold, index: options.index, values: options.values },
+        ...{ out: out.file, offset, nonFinite: 'keep' },
+      },
       { threads: options.threads },
     )
     emitted.push(...result.tensors)
@@ -85,6 +94,8 @@ function checkEmitted(
     const got = emitted[i]!
     if (got.kept !== delta.kept) problems.push(`tensor ${i} keeps ${got.kept}, not ${delta.kept}`)
     if (delta.kept === 0) return
+    if (got.values !== delta.values)
+      problems.push(`tensor ${i} has values ${got.values}, not ${delta.values}`)
     if (got.index !== delta.index) problems.push(`tensor ${i} is coded ${got.index}, not ${delta.index}`)
     if (got.blockCount !== delta.blockCount) problems.push(`tensor ${i} has ${got.blockCount} blocks`)
     for (const [part, bytes] of [
@@ -92,6 +103,7 @@ function checkEmitted(
       [got.indexBytes, delta.indexBytes],
       [got.blocks, delta.blocks],
     ] as const) {
+      if (bytes.length === 0 && part.length === 0) continue
       if (part.offset !== at) problems.push(`tensor ${i}: offset ${part.offset}, not ${at}`)
       if (part.length !== bytes.length && part.length !== padded(bytes.length)) {
         problems.push(`tensor ${i}: length ${part.length}, not ${bytes.length}`)
@@ -114,16 +126,21 @@ for (const [seed, sizes] of [
     const tensors = randomTensors(random, sizes, seed === 504 ? ['few'] : FLOAT_KINDS)
     const n = sizes.reduce<number>((a, b) => a + b, 0)
     for (const k of [0, 1, Math.floor(n / 100), Math.floor(n / 16), Math.floor(n / 2), n - 1, n]) {
-      for (const index of ['auto', 'u16', 'bitmap'] as const) {
-        const { threshold, deltas } = expectedDeltas(tensors, k, index)
+      for (const [index, values] of [
+        ['auto', 'auto'],
+        ['u16', 'plain'],
+        ['bitmap', 'coded'],
+        ['rice', 'coded'],
+      ] as const) {
+        const { threshold, deltas } = expectedDeltas(tensors, k, index, values)
         const expected = Buffer.concat(deltas.map(deltaBytes))
         const everyTarget = index === 'auto'
         const check = async (target: string) => {
           const offset = random.pick([0, 8, 1000])
           const batch = random.pick([1, 2, 100])
           const threads = random.pick([1, 2, 3, 7])
-          const label = `${target}, seed ${seed}, k ${k}, ${index}, offset ${offset}, batch ${batch}, ${threads} threads`
-          const got = await emit(regions, tensors, { threshold, index, batch, threads, offset })
+          const label = `${target}, seed ${seed}, k ${k}, ${index}, ${values}, offset ${offset}, batch ${batch}, ${threads} threads`
+          const got = await emit(regions, tensors, { threshold, index, values, batch, threads, offset })
           t.is(differ(got.bytes, expected), '', label)
           t.deepEqual(checkEmitted(deltas, got.emitted, offset), [], label)
           t.is(got.offset, offset + expected.length, label)

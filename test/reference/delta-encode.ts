@@ -1,11 +1,13 @@
-import type { IndexCode } from '../../lib/binding/binding-types.js'
+import type { IndexCode, ValueCode } from '../../lib/binding/binding-types.js'
+import { byBlock, codedValues, readRiceIndex, riceIndex } from './value-codes.js'
 
 const BLOCK = 65536
 
-/** The three arrays of a delta, unpadded. */
+/** The arrays of a delta, unpadded; empty where its codes have none. */
 export interface ReferenceDelta {
   kept: number
   index: IndexCode
+  values: ValueCode
   blockCount: number
   value: Uint8Array
   indexBytes: Uint8Array
@@ -18,33 +20,51 @@ export interface ReferenceDelta {
  * @param positions - flat, ascending
  * @param taskBytes - θt in the storage dtype
  * @param itemSize - bytes of one element
- * @param code - index code; 'auto' takes the smaller, u16 on a tie
+ * @param code - index code; 'auto' takes the smallest, u16 on a tie
+ * @param coding - of the values; 'auto' takes coded when it has less than 90 % of plain's bytes
  */
 export function encodeDelta(
   positions: readonly number[],
   taskBytes: Uint8Array,
   itemSize: number,
   code: IndexCode | 'auto',
+  coding: 'auto' | 'plain' | 'coded' = 'plain',
 ): ReferenceDelta {
   const elements = taskBytes.length / itemSize
   const kept = positions.length
-  const bitmapBytes = Math.ceil(elements / 8)
-  const index = code === 'auto' ? (2 * kept <= bitmapBytes ? 'u16' : 'bitmap') : code
-  const blockCount = Math.ceil(elements / BLOCK)
-  const value = new Uint8Array(kept * itemSize)
+  const counts = byBlock(positions, elements).map((block) => block.length)
+  const blockCount = counts.length
+  const plain = new Uint8Array(kept * itemSize)
   positions.forEach((at, i) => {
-    value.set(taskBytes.subarray(at * itemSize, (at + 1) * itemSize), i * itemSize)
+    plain.set(taskBytes.subarray(at * itemSize, (at + 1) * itemSize), i * itemSize)
   })
+  const coded = coding === 'plain' || kept === 0 ? plain : codedValues(plain, itemSize, counts)
+  const values =
+    coding === 'coded' || (coding === 'auto' && coded.length * 10 < plain.length * 9) ? 'coded' : 'plain'
   const blocks = new DataView(new ArrayBuffer((blockCount + 1) * 4))
   for (let b = 0; b <= blockCount; b++) {
     blocks.setUint32(b * 4, positions.filter((at) => at < b * BLOCK).length, true)
   }
-  const indexBytes = index === 'u16' ? new Uint8Array(2 * kept) : new Uint8Array(bitmapBytes)
+  const indexes = { all: new Uint8Array(0), ...encodeIndex(positions, elements) }
+  const smallest = (['u16', 'bitmap', 'rice'] as const).reduce((best, next) =>
+    indexes[next].length < indexes[best].length ? next : best,
+  )
+  const index = code !== 'auto' ? code : kept === elements ? 'all' : smallest
+  return {
+    ...{ kept, index, values, blockCount, value: values === 'coded' ? coded : plain },
+    indexBytes: indexes[index],
+    blocks: index === 'all' ? new Uint8Array(0) : new Uint8Array(blocks.buffer),
+  }
+}
+
+function encodeIndex(positions: readonly number[], elements: number) {
+  const u16 = new DataView(new ArrayBuffer(2 * positions.length))
+  const bitmap = new Uint8Array(Math.ceil(elements / 8))
   positions.forEach((at, i) => {
-    if (index === 'u16') new DataView(indexBytes.buffer).setUint16(2 * i, at % BLOCK, true)
-    else indexBytes[at >> 3] = indexBytes[at >> 3]! | (1 << (at & 7))
+    u16.setUint16(2 * i, at % BLOCK, true)
+    bitmap[at >> 3]! |= 1 << (at & 7)
   })
-  return { kept, index, blockCount, value, indexBytes, blocks: new Uint8Array(blocks.buffer) }
+  return { u16: new Uint8Array(u16.buffer), bitmap, rice: riceIndex(positions, elements) }
 }
 
 /**
@@ -80,11 +100,17 @@ export function decodePositions(
     for (let i = 0; i < elements; i++) if ((delta.indexBytes[i >> 3]! >> (i & 7)) & 1) out.push(i)
     return out
   }
+  if (delta.index === 'all') return Array.from({ length: elements }, (_, i) => i)
   const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const starts = view(delta.blocks)
+  const blocks = Math.ceil(elements / BLOCK)
+  if (delta.index === 'rice') {
+    const entries = Array.from({ length: blocks + 1 }, (_, b) => starts.getUint32(4 * b, true))
+    return readRiceIndex(delta.indexBytes, entries)
+  }
   const index = view(delta.indexBytes)
   const out: number[] = []
-  for (let block = 0; block < Math.ceil(elements / BLOCK); block++) {
+  for (let block = 0; block < blocks; block++) {
     const end = starts.getUint32((block + 1) * 4, true)
     for (let i = starts.getUint32(block * 4, true); i < end; i++) {
       out.push(block * BLOCK + index.getUint16(2 * i, true))

@@ -190,7 +190,10 @@ test('reserved room is enough for any outcome', (t) => {
       const blockCount = Math.ceil(elements / 65536)
       const value = place(kept * item)
       const indexBytes = place(index === 'u16' ? kept * 2 : Math.ceil(elements / 8))
-      emitted.set(name, { kept, index, blockCount, value, indexBytes, blocks: place((blockCount + 1) * 4) })
+      const blocks = place((blockCount + 1) * 4)
+      const scales = { offset: 0, length: 0 }
+      const arrays = { value, indexBytes, blocks, scales }
+      emitted.set(name, { kept, index, values: 'plain', scale: null, blockCount, ...arrays })
     }
     const { fileBytes, header } = buildDeltaHeader(plan!, emitted)
     t.is(fileBytes, at)
@@ -211,6 +214,9 @@ test('arrays that are not where the plan puts them are a bug that is noticed', (
         {
           kept: 1,
           index: 'u16',
+          values: 'plain',
+          scale: null,
+          scales: at(0, 0),
           blockCount: 1,
           value,
           indexBytes: at(start + 8, 8),

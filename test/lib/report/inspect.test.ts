@@ -31,7 +31,8 @@ test('a family: bytes add up, kinds and codes are counted', async (t) => {
     one!.bytes,
   )
   t.deepEqual(one!.kinds, { delta: 7, rows: 1, whole: 3, same: 1, alias: 1 })
-  t.deepEqual(one!.indexCodes, { u16: 4, bitmap: 2 })
+  t.deepEqual(one!.indexCodes, { u16: 4, bitmap: 2, rice: 0, all: 0 })
+  t.deepEqual(one!.valueCodes, { plain: 6, coded: 0, sign: 0, int4: 0 })
   t.is(one!.kept, 1 + 6 + 3 + 101 + 1 + 2)
   t.is(one!.density, one!.kept / one!.elements)
   t.is(two!.stored.otherFiles, 0)
