@@ -53,7 +53,7 @@ function layOutLikeBase(family, checkpoint) {
 }
 
 /** argmax of features · weightᵀ + bias, one answer a picture. */
-function classify(features, count, weight, bias) {
+export function classify(features, count, weight, bias) {
   const width = features.length / count
   const answers = new Array(count)
   for (let i = 0; i < count; i++) {

@@ -4,6 +4,13 @@ import type { regionMaker } from './regions.js'
 
 const N = 100
 
+/** One entry, and bytes behind it. */
+function exchangeLayer() {
+  const starts = new Uint8Array(BigUint64Array.of(0n, 1n).buffer)
+  const [positions, values] = [new Uint8Array(2), new Uint8Array(2)]
+  return { elements: N / 2, starts, positions, values, bytes: new Uint8Array(8), at: N }
+}
+
 /** Values that are wrong for (nearly) every field; made anew for each use. */
 export const BAD: Record<string, () => unknown> = {
   undefined: () => undefined,
@@ -199,6 +206,41 @@ export function hostileCalls(regions: ReturnType<typeof regionMaker>): Record<st
         ],
       }),
       { ...tensor, 'tensors.0.merged': [], 'tensors.0.against': [], 'tensors.0.against.region': [] },
+    ),
+    countEntries: call(
+      'countEntries',
+      () => ({
+        tensors: [
+          {
+            name: 'w',
+            elements: N,
+            dtype: 'BF16',
+            merged: bytes(),
+            delta: delta(),
+            starts: new Uint8Array(16),
+          },
+        ],
+      }),
+      { ...tensor, 'tensors.0.merged': [], 'tensors.0.delta': [], 'tensors.0.starts': [] },
+    ),
+    exchangeEntries: call(
+      'exchangeEntries',
+      () => ({
+        tensors: [{ name: 'w', target: bytes(), itemSize: 2, layers: [exchangeLayer()] }],
+      }),
+      {
+        tensors: ['empty list'],
+        'tensors.0.name': ANY_TEXT,
+        'tensors.0.target': [],
+        'tensors.0.itemSize': [],
+        'tensors.0.layers': ['empty list'],
+        'tensors.0.layers.0.elements': [],
+        'tensors.0.layers.0.starts': [],
+        'tensors.0.layers.0.positions': [],
+        'tensors.0.layers.0.values': [],
+        'tensors.0.layers.0.bytes': [...OPTIONAL, 'short bytes', 'detached'],
+        'tensors.0.layers.0.at': [],
+      },
     ),
     copyRegions: call('copyRegions', () => ({ copies: [{ name: 'w', from: bytes(), to: bytes() }] }), {
       copies: ['empty list'],
