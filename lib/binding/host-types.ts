@@ -14,9 +14,11 @@ export interface EntryArrays {
 
 /** A tensor's stored remainder, as scatterTensors takes it, and where its entries go. */
 export interface CountTensor extends Pick<ScatterTensor, 'name' | 'elements' | 'merged'> {
+  /** Storage dtype of θ*. */
   dtype: FloatDtype
   /** Never null. */
   delta: ScatterTensor['delta']
+  /** As {@link EntryArrays} has it. */
   starts: Uint8Array
 }
 
