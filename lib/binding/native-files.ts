@@ -18,6 +18,7 @@ const FLOAT_DTYPES: ReadonlySet<string> = new Set<FloatDtype>(['F32', 'F16', 'BF
 /** Opens files for native jobs once each, and closes them together. */
 export class NativeFiles {
   readonly #open = new Map<string, NativeFile>()
+  readonly #owned: { close(): void }[] = []
 
   /**
    * A file range as native code takes it; the file is opened for reading on first use.
@@ -67,6 +68,15 @@ export class NativeFiles {
     return file
   }
 
+  /**
+   * Closes something else that reads these files together with them.
+   *
+   * @param resource - closed by {@link NativeFiles.close}
+   */
+  own(resource: { close(): void }): void {
+    this.#owned.push(resource)
+  }
+
   /** Closes one file before the others. */
   closeFile(path: string): void {
     this.#open.get(path)?.close()
@@ -75,6 +85,7 @@ export class NativeFiles {
 
   /** Closes every file once no running job uses it. Idempotent. */
   close(): void {
+    for (const resource of this.#owned.splice(0)) resource.close()
     for (const file of this.#open.values()) file.close()
     this.#open.clear()
   }

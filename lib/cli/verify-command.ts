@@ -65,24 +65,24 @@ function verifyText({ path, files, bytes, mergedTensors, tasks }: VerifyResult):
   const merged = mergedTensors === 0 ? '' : ` and ${mergedTensors} merged tensors`
   return [
     `${path}: ${files} files (${formatBytes(bytes)})${merged} are as recorded`,
-    ...table(tasks, 'exact', 'kept', ({ kept }) => kept),
-    ...table(tasks, 'lora', 'layers', ({ layers }) => layers),
+    ...table(tasks, false, 'kept', ({ kept }) => kept),
+    ...table(tasks, true, 'layers', ({ layers }) => layers),
   ].join('\n')
 }
 
 /** Full fine-tunes and LoRA tasks have tables of their own: other things are counted. */
 function table(
   all: readonly VerifiedTask[],
-  codec: VerifiedTask['codec'],
+  lora: boolean,
   what: string,
   count: (task: VerifiedTask) => number | null,
 ): string[] {
-  const tasks = all.filter((task) => task.codec === codec)
+  const tasks = all.filter((task) => (task.codec === 'lora') === lora)
   if (tasks.length === 0) return []
   const compared = tasks.some(({ against }) => against !== null)
-  const exact = codec === 'exact' ? ['differing', 'max error'] : []
+  const exact = lora ? [] : ['differing', 'max error']
   const header = [
-    codec === 'exact' ? 'task' : 'LoRA task',
+    lora ? 'LoRA task' : 'task',
     'tensors',
     what,
     ...(compared ? ['against original', ...exact, 'relative', 'energy kept'] : []),
@@ -91,16 +91,16 @@ function table(
     task.name,
     String(task.tensors),
     String(count(task)),
-    ...comparisonCells(task.against, codec),
+    ...comparisonCells(task.against, lora),
   ])
   return alignColumns([header, ...rows])
 }
 
-function comparisonCells(against: TaskComparison | null, codec: VerifiedTask['codec']): string[] {
+function comparisonCells(against: TaskComparison | null, lora: boolean): string[] {
   if (against === null) return []
   const { exact, differing, elements, maxError, relativeError, retainedEnergy } = against
   const cells = [percent(relativeError), percent(retainedEnergy)]
-  if (codec === 'lora') return [exact ? 'equal' : 'differs', ...cells]
+  if (lora) return [exact ? 'equal' : 'differs', ...cells]
   return [
     exact ? 'bit for bit' : 'differs',
     percent(elements === 0 ? 0 : differing / elements),

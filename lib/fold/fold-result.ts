@@ -1,6 +1,6 @@
 import type { UsedDevice } from '../binding/device-choice.js'
 import { totalEnergy } from '../lora/adapter-report.js'
-import type { Manifest, ManifestTask } from '../pack/manifest-types.js'
+import type { Manifest, ManifestLoss, ManifestTask, RemainderCodec } from '../pack/manifest-types.js'
 import type { FoldRun } from './fold-run.js'
 import type { PlanNote } from './plan-types.js'
 
@@ -8,8 +8,8 @@ import type { PlanNote } from './plan-types.js'
 export interface FoldedTask {
   /** Name of the task. */
   name: string
-  /** exact: a full fine-tune; lora: an adapter. */
-  codec: 'exact' | 'lora'
+  /** lora: an adapter; another: how the remainder of a full fine-tune is coded. */
+  codec: RemainderCodec | 'lora'
   /** Bytes of its files in the family, index and headers included. */
   bytes: number
   /** Bytes of its original's tensors. */
@@ -20,6 +20,8 @@ export interface FoldedTask {
   kept: number | null
   /** Entries there were to choose from; null for a LoRA task. */
   elements: number | null
+  /** How near a lossy codec comes; null: not recorded, or nothing is lost. */
+  loss: ManifestLoss | null
   /** What its layers keep; null for a full fine-tune. */
   lora: FoldedAdapter | null
 }
@@ -107,11 +109,13 @@ export function foldResult(
 function foldedTask(run: FoldRun, task: ManifestTask): FoldedTask {
   const { name, codec, bytes, originalBytes } = task
   const common = { name, codec, bytes, originalBytes, share: ratio(bytes, originalBytes) }
-  if (task.codec === 'exact') return { ...common, kept: task.kept, elements: task.elements, lora: null }
+  if (task.codec !== 'lora') {
+    return { ...common, kept: task.kept, elements: task.elements, loss: task.loss ?? null, lora: null }
+  }
   const { rank, layers } = run.adapterReports.get(name)!
   const originalRank = layers.reduce((most, { rankBefore }) => Math.max(most, rankBefore), 0)
   const lora = { rank, originalRank, layers: layers.length, ...totalEnergy(layers) }
-  return { ...common, kept: null, elements: null, lora }
+  return { ...common, kept: null, elements: null, loss: null, lora }
 }
 
 function adapterNotes(run: FoldRun): PlanNote[] {

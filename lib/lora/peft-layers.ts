@@ -5,8 +5,8 @@ import { adapterInvalid, adapterUnsupported } from './adapter-fault.js'
 import type { LoraLayer } from './adapter-types.js'
 import { factorShape } from './factor-shape.js'
 import { matchPatterns } from './match-patterns.js'
-import { type PeftSettings, peftSettings } from './peft-settings.js'
 import { parsePeftKey } from './peft-keys.js'
+import { type PeftSettings, peftSettings } from './peft-settings.js'
 import type { AdapterConfig } from './read-adapter-config.js'
 
 interface Factors {

@@ -5,6 +5,7 @@ import { NativeFiles } from '../binding/native-files.js'
 import { assertUnchanged } from '../checkpoint/unchanged.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { createProgress } from '../io/progress.js'
+import { openStreams } from '../pack/open-streams.js'
 import { BLOCK_ELEMENTS } from '../pack/pack-format.js'
 import type { PackTask, PackTensor } from '../pack/pack-types.js'
 import { runParts, scatterTensor } from '../pack/run-parts.js'
@@ -139,6 +140,8 @@ async function count(
   files: NativeFiles,
   call: Parameters<typeof callNative>[1],
 ): Promise<Counted[]> {
+  const parts = changes.flatMap(({ remainder }) => (remainder === null ? [] : [remainder]))
+  await openStreams(parts, { files, task, signal: call?.signal, threads: call?.threads })
   const counted = changes.flatMap((change): Counted[] => {
     if (change.remainder === null) return []
     const { out, ...tensor } = scatterTensor({ part: change.remainder, out: new Uint8Array(0) }, files)

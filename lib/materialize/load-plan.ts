@@ -2,7 +2,7 @@ import type { Checkpoint, Dtype } from '../checkpoint/checkpoint-types.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { FileRange, PackTask, PackTensor } from '../pack/pack-types.js'
 import { floatBytes } from '../pack/stored-arrays.js'
-import { type PartDelta, tensorParts } from '../pack/tensor-parts.js'
+import { type SparseDelta, tensorParts } from '../pack/tensor-parts.js'
 
 /** Where a tensor lies on the device: in θ*'s memory, or in that of the task. */
 export interface PlacedTensor {
@@ -39,7 +39,7 @@ export interface TaskPlan {
   stored: PlacedBytes[]
   /** Rows behind those that a delta covers; `overlap` bytes of θ* are kept at `saved` meanwhile. */
   tails: { from: number; saved: number; at: number; length: number; overlap: number }[]
-  deltas: { name: string; at: number; delta: PartDelta }[]
+  deltas: { name: string; at: number; delta: SparseDelta }[]
   /** The task's tensors, in bytewise order of their names. */
   tensors: ReadonlyMap<string, PlacedTensor>
   /** Bytes to read. */
@@ -124,6 +124,7 @@ export function planTask(model: ModelPlan, task: PackTask): TaskPlan {
     }
     for (const { delta } of tensorParts(task, tensor)) {
       if (delta === null) continue
+      if (delta.stream !== undefined) throw codecNotOnGpu(task)
       plan.deltas.push({ name, at, delta })
       plan.readBytes += deltaBytes(delta)
     }
@@ -163,6 +164,17 @@ function placeTail(
   plan.tails.push({ from, saved: room.take(overlap), at: at + head, length, overlap })
 }
 
-function deltaBytes({ arrays }: PartDelta): number {
+function deltaBytes({ arrays }: SparseDelta): number {
   return Object.values(arrays).reduce((sum, array) => sum + (array?.length ?? 0), 0)
+}
+
+function codecNotOnGpu({ name, manifest }: PackTask): TaskfoldError {
+  return new TaskfoldError(
+    'INVALID_ARGUMENT',
+    `a GPU cannot decode codec ${manifest.codec} of task '${name}'`,
+    {
+      task: name,
+      hint: 'load it on the CPU, by leaving the device out',
+    },
+  )
 }

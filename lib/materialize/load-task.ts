@@ -103,7 +103,7 @@ function nameFile(error: unknown, task: PackTask, plan: TaskPlan): unknown {
   if (!(error instanceof TaskfoldError) || error.code !== 'PACK_INVALID' || error.file !== undefined)
     return error
   const delta = plan.deltas.find(({ name }) => name === error.tensor)
-  const file = delta?.delta.arrays.value.file ?? task.files[0]?.path
+  const file = task.tensors.get(delta?.name ?? '')?.describedIn ?? task.files[0]?.path
   if (file === undefined) return error
   const { code, message, tensor, hint } = error
   return new TaskfoldError(code, `${file}: ${message}`, { file, tensor, task: task.name, hint, cause: error })

@@ -66,7 +66,7 @@ export async function materialize(
   throwIfAborted(options.signal)
   checkDevice(options)
   const entry = pack.entry(task)
-  if (entry.codec === 'exact') {
+  if (entry.codec !== 'lora') {
     const opened = await pack.task(task)
     return await withDevice(options, (device) => materializeExact(pack, opened, folder, options, device))
   }

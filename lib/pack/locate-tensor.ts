@@ -43,6 +43,7 @@ export function locateTensor(
     deltaElements: 0,
     describedIn: context.file,
     arrays: null,
+    coded: null,
     stored: null,
   }
   switch (tensor.kind) {

@@ -1,3 +1,5 @@
+import type { SparseCodec, StreamCodec } from '../binding/binding-types.js'
+
 /** Types of family.json, docs/FORMAT.md. */
 
 /** Size and fingerprint (docs/FORMAT.md, "Fingerprints") of one file's bytes. */
@@ -75,6 +77,10 @@ export interface ManifestMergeMethod {
   merge: 'task-arithmetic'
   /** The f32 value used, as a decimal that rounds back to it. */
   lambda: number
+  /** How remainders of full fine-tunes are coded; absent: exact. */
+  codec?: RemainderCodec
+  /** What a remainder may take, of codecs that have a target: bits per merged parameter, or bytes. */
+  target?: { bits: number } | { bytes: number }
   /** Share of the entries that each task keeps. */
   density: number
   /** Whether entries are ranked over the whole model or inside each tensor. */
@@ -112,20 +118,35 @@ export interface ManifestTaskFacts {
   files: PackFile[]
 }
 
-/** A full fine-tune: θ* with kept entries. */
+/** Codecs of a full fine-tune's remainder. */
+export type RemainderCodec = SparseCodec | StreamCodec
+
+/** A full fine-tune: θ* and a remainder. */
 export interface ManifestExactTask extends ManifestTaskFacts {
   /** How the remainder is coded. */
-  codec: 'exact'
-  /** Entries kept over all its delta tensors. */
+  codec: RemainderCodec
+  /** Entries kept over all its delta tensors; of step nonzero codes, of svd components. */
   kept: number
   /** Entries that there were to choose from. */
   elements: number
+  /** Of a lossy codec: how near it comes. */
+  loss?: ManifestLoss
   /** Other files of merged/ (paths inside it) that the task has too, byte for byte; they are not stored again. */
   sharedFiles?: string[]
   /** `__metadata__` to give the unfolded files (the original's, with format: pt). */
   metadata: Record<string, string>
   /** File of each tensor that merged/ does not hold; others lie where merged/ has them. Unlisted: the first file. */
   shards?: Record<string, string>
+}
+
+/** What a stream codec reached. Not needed for decoding. */
+export interface ManifestLoss {
+  /** Δ. */
+  step: number
+  /** Bits of tables, directory and codes per merged parameter. */
+  bits: number
+  /** ‖θt − θ̂t‖ ÷ ‖θt − θ*‖ over all coded tensors; 0 when nothing differs. */
+  relativeError: number
 }
 
 /** One layer of a LoRA task. */

@@ -5,11 +5,12 @@ import { readSafetensorsHeader } from '../checkpoint/safetensors-header.js'
 import { quoteName } from '../errors/quote-name.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import { deltaFileName, isDeltaFile } from './delta-names.js'
-import { invalid } from './json-fields.js'
+import { type FieldContext, invalid } from './json-fields.js'
 import { locateTensor } from './locate-tensor.js'
 import type { ManifestExactTask } from './manifest-types.js'
+import { openStream } from './open-stream.js'
 import { DELTA_INDEX_FILE, MANIFEST_FILE, TASKS_FOLDER } from './pack-format.js'
-import type { PackTask, PackTensor } from './pack-types.js'
+import type { PackStream, PackTask, PackTensor } from './pack-types.js'
 import { parseDeltaHeader } from './parse-delta-header.js'
 
 /**
@@ -32,6 +33,7 @@ export async function openTask(
   const manifestFile = join(folder, MANIFEST_FILE)
   const found = new Map<string, PackTensor>()
   const files: CheckpointFile[] = []
+  let stream: PackStream | null = null
   for (const name of deltaFiles(task, manifestFile)) {
     throwIfAborted(signal)
     const path = join(folder, TASKS_FOLDER, task.name, name)
@@ -47,18 +49,30 @@ export async function openTask(
         return tensor
       },
     }
+    const { codec } = task
+    if (codec === 'step' || codec === 'svd') {
+      const opened = openStream(header.file.metadata, merged, sources, { ...context, codec })
+      for (const [tensor, located] of opened.tensors) found.set(tensor, located)
+      stream = opened.stream
+      refuseUnclaimed(unclaimed, context)
+      continue
+    }
     for (const [tensor, description] of parseDeltaHeader(header.file.metadata, path, task.name)) {
       if (found.has(tensor)) throw invalid({ ...context, tensor }, 'two delta files describe it')
       found.set(tensor, locateTensor(tensor, description, sources, context))
     }
-    for (const stored of unclaimed.keys()) {
-      throw invalid(context, `the stored tensor ${quoteName(stored)} belongs to no described tensor`)
-    }
+    refuseUnclaimed(unclaimed, context)
   }
   resolveAliases(found, task.name)
   checkTotals(found, task, manifestFile)
   const tensors = new Map([...found].sort(([a], [b]) => compareNames(a, b)))
-  return { name: task.name, manifest: task, merged, tensors, files }
+  return { name: task.name, manifest: task, merged, tensors, stream, files }
+}
+
+function refuseUnclaimed(unclaimed: ReadonlyMap<string, unknown>, context: FieldContext): void {
+  for (const stored of unclaimed.keys()) {
+    throw invalid(context, `the stored tensor ${quoteName(stored)} belongs to no described tensor`)
+  }
 }
 
 /** Either delta.safetensors, or all of delta-00001-of-0000N to delta-0000N-of-0000N. */
@@ -68,7 +82,11 @@ function deltaFiles(task: ManifestExactTask, manifestFile: string): string[] {
     .map((file) => file.path.slice(prefix.length))
     .filter((name) => isDeltaFile(name) && name !== DELTA_INDEX_FILE)
     .sort()
-  const whole = names.length > 0 && names.every((name, i) => name === deltaFileName(i, names.length))
+  const single = task.codec === 'step' || task.codec === 'svd'
+  const whole =
+    names.length > 0 &&
+    names.every((name, i) => name === deltaFileName(i, names.length)) &&
+    !(single && names.length > 1)
   if (!whole) {
     const listed = names.length === 0 ? 'none' : names.slice(0, 3).join(', ')
     throw invalid(
@@ -103,7 +121,8 @@ function checkTotals(tensors: ReadonlyMap<string, PackTensor>, task: ManifestExa
     kept += tensor.kept
     elements += tensor.deltaElements
   }
-  if (kept !== task.kept) {
+  const stream = task.codec === 'step' || task.codec === 'svd'
+  if (!stream && kept !== task.kept) {
     throw invalid(
       { file, task: task.name },
       `task '${task.name}' keeps ${kept} entries, but its entry says ${task.kept}`,

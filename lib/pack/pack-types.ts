@@ -1,3 +1,4 @@
+import type { CodedTensor, StreamCodec } from '../binding/binding-types.js'
 import type { FileRange } from '../binding/native-files.js'
 import type { Checkpoint, CheckpointFile } from '../checkpoint/checkpoint-types.js'
 import type { Manifest, ManifestExactTask, ManifestTask } from './manifest-types.js'
@@ -29,8 +30,22 @@ export type PackTensor = TaskTensor & {
   describedIn: string
   /** Kinds delta and rows with kept > 0, else null. */
   arrays: DeltaArrays | null
+  /** Of a stream codec: its place among the coded tensors; null: it is not coded. */
+  coded: number | null
   /** Kind whole: the tensor; kind rows: the rows behind the coded ones; else null. */
   stored: FileRange | null
+}
+
+/** A task's remainder as one stream (codecs step and svd); only its header has been read. */
+export interface PackStream {
+  codec: StreamCodec
+  /** Δ. */
+  step: number
+  /** Coded tensors with elements, in bytewise order of their names. */
+  tensors: CodedTensor[]
+  codes: FileRange
+  tables: FileRange
+  directory: FileRange
 }
 
 /** One task of an open family that is a full fine-tune (codec exact). */
@@ -41,6 +56,8 @@ export interface PackTask {
   merged: Checkpoint
   /** All tensors of the task's model, in bytewise order of their names. */
   tensors: ReadonlyMap<string, PackTensor>
+  /** What coded tensors are decoded from; null for other codecs, and when nothing is coded. */
+  stream: PackStream | null
   /** Its delta files, in the manifest's order; only headers have been read. */
   files: readonly CheckpointFile[]
 }

@@ -48,19 +48,46 @@ export function parseDeltaHeader(
   for (const [name, value] of fields.entries('tensors')) {
     const problem = nameProblem(name)
     if (problem !== null) throw invalid({ ...context, tensor: name }, `its name ${problem}`)
-    tensors.set(name, taskTensor(name, new JsonFields(value, '', { ...context, tensor: name }), expected))
+    tensors.set(
+      name,
+      parseTaskTensor(name, new JsonFields(value, '', { ...context, tensor: name }), expected),
+    )
   }
   return tensors
 }
 
-function taskTensor(name: string, fields: JsonFields, codec: SparseCodec): TaskTensor {
+/** What a description says of the kept entries. */
+type Entries = Pick<TaskTensor & { kind: 'rows' }, 'kept' | 'index' | 'values' | 'scale'>
+
+/**
+ * Reads one tensor's description; nothing in it is trusted.
+ *
+ * @param name - of the tensor
+ * @param fields - the description
+ * @param codec - which codes of values there may be
+ * @param given - what would be said of kept entries, of a codec that does not say it
+ * @returns the description, rebuilt from checked values
+ * @throws TaskfoldError PACK_INVALID
+ */
+export function parseTaskTensor(
+  name: string,
+  fields: JsonFields,
+  codec: SparseCodec,
+  given?: Entries,
+): TaskTensor {
   const kind = fields.oneOf('kind', KINDS)
   const shape = fields.shape('shape')
   // Only the common case is left out of the file: most stems equal the name.
   const stem = fields.has('stem') ? fields.string('stem') : name
   switch (kind) {
     case 'delta':
-      return { kind, dtype: fields.oneOf('dtype', FLOAT_DTYPES), shape, stem, ...entries(fields, codec) }
+      return {
+        kind,
+        dtype: fields.oneOf('dtype', FLOAT_DTYPES),
+        shape,
+        stem,
+        ...(given ?? entries(fields, codec)),
+      }
     case 'rows':
       return {
         kind,
@@ -68,7 +95,7 @@ function taskTensor(name: string, fields: JsonFields, codec: SparseCodec): TaskT
         shape,
         stem,
         rows: fields.count('rows'),
-        ...entries(fields, codec),
+        ...(given ?? entries(fields, codec)),
       }
     case 'whole':
       return { kind, dtype: dtype(fields), shape, stem }

@@ -1,5 +1,5 @@
-import type { Dtype } from '../checkpoint/checkpoint-types.js'
 import type { SparseCodec } from '../binding/binding-types.js'
+import type { Dtype } from '../checkpoint/checkpoint-types.js'
 import { DELTA_METADATA_KEY, FORMAT_VERSION, type TaskTensor } from './pack-format.js'
 import { stableJson } from './stable-json.js'
 

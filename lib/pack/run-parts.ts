@@ -1,9 +1,16 @@
-import type { NativeDeviceSet, NativeRegion, ScatterTensor } from '../binding/binding-types.js'
+import type {
+  CodedDelta,
+  DeltaRegions,
+  NativeDeviceSet,
+  NativeRegion,
+  ScatterTensor,
+} from '../binding/binding-types.js'
 import { callNative } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { NativeFiles } from '../binding/native-files.js'
 import { byteBatches } from '../io/byte-batches.js'
-import { deltaRegions, type TensorPart } from './tensor-parts.js'
+import { openStreams, streamDelta } from './open-streams.js'
+import { deltaRegions, inputOf, type PartDelta, type TensorPart } from './tensor-parts.js'
 
 /** A part and where its bytes go. */
 export interface PartJob {
@@ -39,6 +46,10 @@ const BATCH_TENSORS = 256
  */
 export async function runParts(jobs: readonly PartJob[], options: RunPartsOptions): Promise<void> {
   const { files, task, signal, threads, device, onBytes } = options
+  await openStreams(
+    jobs.map((job) => job.part),
+    { files, task, signal, threads },
+  )
   let done = 0
   for (const batch of batches(jobs)) {
     const bytes = batch.reduce((sum, job) => sum + job.part.length, 0)
@@ -79,8 +90,20 @@ export function scatterTensor({ part, out }: PartJob, files: NativeFiles): Scatt
   return {
     ...{ name: part.tensor, elements, dtype, out },
     merged: files.region(part.from),
-    delta: deltaRegions(part.delta!, files),
+    delta: nativeDelta(part.delta!, files),
   }
+}
+
+/**
+ * A delta of either kind as native jobs take it; streams have been opened with {@link openStreams}.
+ *
+ * @param delta - of a part
+ * @param files - open input files
+ * @returns regions, or the place in the open stream
+ * @throws TaskfoldError NOT_FOUND, IO_ERROR
+ */
+export function nativeDelta(delta: PartDelta, files: NativeFiles): DeltaRegions | CodedDelta {
+  return delta.stream === undefined ? deltaRegions(delta, files) : streamDelta(delta, files)
 }
 
 /** Runs of jobs of one kind and one input file, so that an error can name the file. */
@@ -92,9 +115,4 @@ function batches(jobs: readonly PartJob[]): Generator<PartJob[]> {
     apart: (first, { part }) =>
       (first.part.delta === null) !== (part.delta === null) || inputOf(first.part) !== inputOf(part),
   })
-}
-
-/** The file that an error of this part is about: a delta's own, because θ* is only copied. */
-function inputOf(part: TensorPart): string {
-  return part.delta === null ? part.from.file : part.delta.arrays.value.file
 }

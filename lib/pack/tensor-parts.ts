@@ -1,6 +1,6 @@
 import type { DeltaRegions, FloatDtype, IndexCode, ValueCode } from '../binding/binding-types.js'
 import type { NativeFiles } from '../binding/native-files.js'
-import type { DeltaArrays, FileRange, PackTask, PackTensor } from './pack-types.js'
+import type { DeltaArrays, FileRange, PackStream, PackTask, PackTensor } from './pack-types.js'
 import { floatBytes } from './stored-arrays.js'
 
 /** A run of a tensor's bytes: copied as stored, or θ* with the delta's positions replaced. */
@@ -17,8 +17,22 @@ export type TensorPart = {
   delta: PartDelta | null
 }
 
-/** What {@link TensorPart} replaces in θ*. */
-export interface PartDelta {
+/** What {@link TensorPart} changes in θ*: listed entries, or a tensor of a stream. */
+export type PartDelta = SparseDelta | StreamDelta
+
+/** A tensor of a stream. */
+export interface StreamDelta {
+  elements: number
+  dtype: FloatDtype
+  /** The task's. */
+  stream: PackStream
+  /** Its place among the coded tensors. */
+  place: number
+}
+
+/** Entries of a delta. */
+export interface SparseDelta {
+  stream?: undefined
   elements: number
   dtype: FloatDtype
   kept: number
@@ -47,21 +61,41 @@ export function tensorParts(task: PackTask, tensor: PackTensor): TensorPart[] {
     at: 0,
     length: elements * floatBytes(dtype),
     from: { file: base.file, offset: base.offset, length: elements * floatBytes(dtype) },
-    delta:
-      tensor.arrays === null
-        ? null
-        : {
-            ...{ elements, dtype, kept: tensor.kept, index: tensor.index, arrays: tensor.arrays },
-            ...{ values: tensor.values ?? 'plain', scale: tensor.scale ?? null },
-          },
+    delta: partDelta(task, tensor),
   }
   return [head, ...(tensor.stored === null ? [] : [part(tensor, head.length, tensor.stored)])].filter(
     hasBytes,
   )
 }
 
+function partDelta(task: PackTask, tensor: PackTensor & { kind: 'delta' | 'rows' }): PartDelta | null {
+  const {
+    deltaElements: elements,
+    dtype,
+    coded,
+    kept,
+    index,
+    arrays,
+    values = 'plain',
+    scale = null,
+  } = tensor
+  if (coded !== null) return { elements, dtype, stream: task.stream!, place: coded }
+  return arrays === null ? null : { elements, dtype, kept, index, arrays, values, scale }
+}
+
 /**
- * A delta as native jobs take it.
+ * The file that an error of a part is about: its delta's own, because θ* is only copied.
+ *
+ * @param part - of a tensor
+ * @returns its path
+ */
+export function inputOf({ from, delta }: TensorPart): string {
+  if (delta === null) return from.file
+  return delta.stream === undefined ? delta.arrays.value.file : delta.stream.codes.file
+}
+
+/**
+ * Entries of a delta as native jobs take them.
  *
  * @param delta - of a part
  * @param files - opens its file
@@ -69,7 +103,7 @@ export function tensorParts(task: PackTask, tensor: PackTensor): TensorPart[] {
  * @throws TaskfoldError NOT_FOUND, IO_ERROR
  */
 export function deltaRegions(
-  { kept, index, values, scale, arrays }: PartDelta,
+  { kept, index, values, scale, arrays }: SparseDelta,
   files: NativeFiles,
 ): DeltaRegions {
   const region = (range: FileRange | null) => (range === null ? null : files.region(range))

@@ -26,7 +26,7 @@ export function validateManifest(json: unknown, folder: string): Manifest {
   // Codecs decide which other fields there are, so that a newer one is named before its fields are found strange.
   const codecs = fields.items('tasks').map((item) => taskCodec(item, file).codec)
   const lora = codecs.includes('lora')
-  const exact = codecs.includes('exact') || !lora
+  const exact = codecs.some((codec) => codec !== 'lora') || !lora
   if (!exact && fields.has('merged')) throw fields.wrong('merged', 'absent in a family of LoRA tasks alone')
   const merged = exact ? validateMerged(fields.object('merged'), file) : undefined
   const manifest: Manifest = {

@@ -7,7 +7,8 @@ import type {
 } from './manifest-types.js'
 
 const RULES = ['rank', 'energy', 'sv-fro', 'sv-cumulative', 'sv-ratio', 'budget', 'budget-bytes'] as const
-const MERGE_FIELDS = ['merge', 'lambda', 'density', 'scope', 'nonFinite', 'dtype']
+const CODECS = ['exact', 'sign', 'int4', 'step', 'svd'] as const
+const MERGE_FIELDS = ['merge', 'lambda', 'codec', 'target', 'density', 'scope', 'nonFinite', 'dtype']
 
 /**
  * Checks `method`: what belongs to θ* is there exactly when the family has it, what belongs to LoRA tasks likewise.
@@ -34,11 +35,18 @@ function mergeMethod(fields: JsonFields): ManifestMergeMethod {
   return {
     merge: fields.oneOf('merge', ['task-arithmetic']),
     lambda: fields.number('lambda', -3.5e38, 3.5e38),
+    ...(fields.has('codec') ? { codec: fields.oneOf('codec', CODECS) } : {}),
+    ...(fields.has('target') ? { target: target(fields.object('target')) } : {}),
     density: fields.number('density', 0, 1),
     scope: fields.oneOf('scope', ['global', 'tensor']),
     nonFinite: fields.oneOf('nonFinite', ['error', 'keep']),
     dtype: fields.oneOf('dtype', ['keep', 'F32', 'F16', 'BF16']),
   }
+}
+
+function target(fields: JsonFields): { bits: number } | { bytes: number } {
+  if (fields.has('bytes')) return { bytes: fields.count('bytes') }
+  return { bits: fields.number('bits', 0, Number.MAX_VALUE) }
 }
 
 function loraMethod(fields: JsonFields): ManifestLoraMethod {

@@ -6,9 +6,11 @@ import type {
   ManifestExactTask,
   ManifestLayer,
   ManifestLoraTask,
+  ManifestLoss,
   ManifestTask,
   PackFile,
   PackSource,
+  RemainderCodec,
 } from './manifest-types.js'
 import { newerVersion } from './newer-version.js'
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, MERGED_FOLDER, TASKS_FOLDER } from './pack-format.js'
@@ -31,8 +33,20 @@ export function taskCodec(fields: JsonFields, file: string): { name: string; cod
   const name = fields.string('name')
   if (!isTaskName(name)) throw fields.wrong('name', 'a task name ([A-Za-z0-9._-]{1,64}, no dot in front)')
   const codec = fields.string('codec')
-  if (codec === 'exact' || codec === 'lora') return { name, codec }
+  if (codec === 'lora' || isRemainderCodec(codec)) return { name, codec }
   throw newerVersion(file, `codec '${codec.slice(0, 40)}' of task '${name}'`)
+}
+
+const REMAINDER_CODECS: readonly string[] = [
+  'exact',
+  'sign',
+  'int4',
+  'step',
+  'svd',
+] satisfies RemainderCodec[]
+
+function isRemainderCodec(codec: string): codec is RemainderCodec {
+  return REMAINDER_CODECS.includes(codec)
 }
 
 /**
@@ -77,11 +91,20 @@ function exactTask(
     elements: fields.count('elements'),
     metadata: fields.stringMap('metadata'),
   }
+  if (facts.codec === 'step' || facts.codec === 'svd') task.loss = loss(fields.object('loss'))
   if (task.kept > task.elements) throw fields.wrong('kept', `at most elements (${task.elements})`)
   if (fields.has('sharedFiles')) task.sharedFiles = sharedFiles(fields, mergedFiles)
   if (fields.has('shards')) task.shards = shards(fields)
   checkOutputNames(task, file)
   return task
+}
+
+function loss(fields: JsonFields): ManifestLoss {
+  return {
+    step: fields.number('step', 0, Number.MAX_VALUE),
+    bits: fields.number('bits', 0, Number.MAX_VALUE),
+    relativeError: fields.number('relativeError', 0, Number.MAX_VALUE),
+  }
 }
 
 function loraTask(

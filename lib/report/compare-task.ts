@@ -4,9 +4,10 @@ import { native } from '../binding/load-binding.js'
 import type { Checkpoint } from '../checkpoint/checkpoint-types.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { byteBatches } from '../io/byte-batches.js'
+import { openStreams } from '../pack/open-streams.js'
 import type { PackTask } from '../pack/pack-types.js'
+import { nativeDelta } from '../pack/run-parts.js'
 import { floatBytes } from '../pack/stored-arrays.js'
-import { deltaRegions } from '../pack/tensor-parts.js'
 import { collectProblems } from './collect-problems.js'
 import { DifferenceSum } from './difference-sum.js'
 import { type Comparison, differs, matchOriginal } from './match-original.js'
@@ -89,6 +90,10 @@ async function compareBatch(
   run: VerifyRun,
 ): Promise<[Comparison, TensorDifference][]> {
   const { files, signal, threads } = run
+  await openStreams(
+    batch.map(({ part }) => part),
+    { files, task: task.name, signal, threads },
+  )
   const tensors = batch.map((comparison): CompareTensor => {
     const { tensor, part, original, range } = comparison
     const { delta } = part
@@ -97,7 +102,7 @@ async function compareBatch(
       elements: elementsOf(comparison),
       dtype: tensor.dtype as FloatDtype,
       merged: files.region(part.from),
-      delta: delta && deltaRegions(delta, files),
+      delta: delta && nativeDelta(delta, files),
       against: { region: files.region(range), dtype: original.dtype as FloatDtype },
     }
   })

@@ -52,12 +52,12 @@ function familyLines(family: FamilyInspection): string[] {
   return [
     `family ${path} (format ${format}, written by taskfold ${writtenBy})`,
     ...alignColumns(facts, [1]),
-    ...exactLines(tasks.filter((task) => task.codec === 'exact')),
+    ...exactLines(tasks.filter((task) => task.codec !== 'lora')),
     ...loraLines(tasks.filter((task) => task.codec === 'lora')),
     '',
     `total ${formatBytes(familyBytes)}; one ${tasks.every((task) => task.codec === 'lora') && tasks.length > 0 ? 'adapter' : 'model'} per task: ${formatBytes(originalBytes)}` +
       (ratio === null ? '' : ` (${ratio.toFixed(2)} times as much)`),
-    ...tasks.flatMap((task) => (task.codec === 'exact' ? tensorLines(task) : [])),
+    ...tasks.flatMap((task) => (task.codec === 'lora' ? [] : tensorLines(task))),
   ]
 }
 
@@ -81,6 +81,7 @@ function exactLines(tasks: readonly ExactTaskInspection[]): string[] {
     'of original',
     'kept',
     'density',
+    'codec',
     'index codes',
     'value codes',
     'whole',
@@ -93,6 +94,7 @@ function exactLines(tasks: readonly ExactTaskInspection[]): string[] {
     percent(task.share),
     String(task.kept),
     percent(task.density),
+    codecText(task),
     codes(task.indexCodes),
     codes(task.valueCodes),
     String(task.kinds.whole + task.kinds.rows),
@@ -100,6 +102,12 @@ function exactLines(tasks: readonly ExactTaskInspection[]): string[] {
     String(task.kinds.alias),
   ])
   return ['', ...alignColumns([header, ...rows])]
+}
+
+/** With what a stream codec reached. */
+function codecText({ codec, loss }: ExactTaskInspection): string {
+  if (loss === null) return codec
+  return `${codec}, ${loss.bits.toFixed(3)} bits, error ${loss.relativeError.toFixed(3)}`
 }
 
 /** Codes in use and how many tensors have them. */

@@ -72,6 +72,7 @@ function inspectTask(task: PackTask, listTensors: boolean): ExactTaskInspection 
     indices: sum(arrays, (array) => array.index?.length ?? 0),
     blocks: sum(arrays, (array) => array.blocks?.length ?? 0),
     scales: sum(arrays, (array) => array.scale?.length ?? 0),
+    streams: streamBytes(task),
     whole: sum(tensors, (tensor) => tensor.stored?.length ?? 0),
   }
   const deltaBytes = sum(task.files, (file) => file.size)
@@ -85,6 +86,7 @@ function inspectTask(task: PackTask, listTensors: boolean): ExactTaskInspection 
     kept: manifest.kept,
     elements: manifest.elements,
     density: ratio(manifest.kept, manifest.elements),
+    loss: manifest.loss ?? null,
     kinds: { delta: 0, rows: 0, whole: 0, same: 0, alias: 0 },
     indexCodes: { u16: 0, bitmap: 0, rice: 0, all: 0 },
     valueCodes: { plain: 0, coded: 0, sign: 0, int4: 0 },
@@ -104,6 +106,11 @@ function inspectTask(task: PackTask, listTensors: boolean): ExactTaskInspection 
   return result
 }
 
+function streamBytes({ stream }: PackTask): number {
+  if (stream === null) return 0
+  return stream.codes.length + stream.tables.length + stream.directory.length
+}
+
 function inspectTensor(tensor: PackTensor): TaskTensorInspection {
   const { name, kind, dtype, shape, byteLength, arrays, stored } = tensor
   const arrayBytes = sum(Object.values(arrays ?? {}), (array: FileRange | null) => array?.length ?? 0)
@@ -114,7 +121,7 @@ function inspectTensor(tensor: PackTensor): TaskTensorInspection {
     shape: [...shape],
     bytes: byteLength,
     storedBytes: arrayBytes + (stored?.length ?? 0),
-    kept: 'kept' in tensor ? tensor.kept : null,
+    kept: 'kept' in tensor && tensor.coded === null ? tensor.kept : null,
     index: arrays !== null && 'index' in tensor ? tensor.index : null,
     values: arrays !== null && 'index' in tensor ? (tensor.values ?? 'plain') : null,
     of: kind === 'alias' ? tensor.of : null,

@@ -1,4 +1,10 @@
-import type { Manifest, ManifestLayer, PackSource } from '../pack/manifest-types.js'
+import type {
+  Manifest,
+  ManifestLayer,
+  ManifestLoss,
+  PackSource,
+  RemainderCodec,
+} from '../pack/manifest-types.js'
 import type { TaskTensor } from '../pack/pack-format.js'
 import type { AdapterInspection } from './adapter-inspection.js'
 
@@ -88,7 +94,7 @@ export interface ExactTaskInspection {
   /** The original. */
   source: PackSource
   /** How the remainder is coded. */
-  codec: 'exact'
+  codec: RemainderCodec
   /** All files of the task. */
   bytes: number
   /** The original's tensors. */
@@ -101,6 +107,8 @@ export interface ExactTaskInspection {
   elements: number
   /** kept / elements; null when there was nothing to choose from. */
   density: number | null
+  /** How near a lossy codec comes; null: not recorded, or nothing is lost. */
+  loss: ManifestLoss | null
   /** Tensors of each kind. */
   kinds: Record<TaskTensor['kind'], number>
   /** Tensors of each index code, among those that keep entries. */
@@ -135,6 +143,8 @@ export interface ExactTaskInspection {
     blocks: number
     /** Scales of int4. */
     scales: number
+    /** Streams of codecs step and svd: codes, tables, directory. */
+    streams: number
     /** Tensors and rows kept whole. */
     whole: number
     /** Headers of the delta files. */

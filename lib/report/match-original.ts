@@ -50,7 +50,7 @@ export function matchOriginal(
       continue
     }
     if (found.dtype !== tensor.dtype) matched.converted++
-    if (source.arrays !== null && !sound.has(source.name)) continue
+    if ((source.arrays !== null || source.coded !== null) && !sound.has(source.name)) continue
     for (const part of tensorParts(task, tensor)) {
       const scale = dtypeBits(found.dtype) / dtypeBits(tensor.dtype)
       matched.comparisons.push({

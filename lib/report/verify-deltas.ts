@@ -27,7 +27,10 @@ export async function checkTaskArrays(task: PackTask, run: VerifyRun): Promise<P
     const { handle } = await openInput(path)
     try {
       for (const tensor of task.tensors.values()) {
-        if (tensor.describedIn !== path || tensor.arrays === null) continue
+        if (tensor.describedIn !== path) continue
+        // Streams are checked by opening and decoding them.
+        if (tensor.coded !== null) checked.push(tensor)
+        if (tensor.arrays === null) continue
         throwIfAborted(run.signal)
         const passed = await collectProblems(run.problems, async () => {
           await checkDeltaArrays(tensor, handle, task.name)

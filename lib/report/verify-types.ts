@@ -1,3 +1,4 @@
+import type { RemainderCodec } from '../pack/manifest-types.js'
 /** What {@link verify} found; plain data that JSON can hold. */
 export interface VerifyResult {
   /** Absolute path of the family. */
@@ -19,7 +20,7 @@ export interface VerifiedTask {
   /** Name of the task. */
   name: string
   /** exact: a full fine-tune; lora: an adapter. */
-  codec: 'exact' | 'lora'
+  codec: RemainderCodec | 'lora'
   /** Number of its tensors; of a LoRA task those of the adapter. */
   tensors: number
   /** Entries that its deltas keep; null for a LoRA task. */

@@ -81,7 +81,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
       const { name, tensors, manifest } = task
       verified.set(name, {
         name,
-        codec: 'exact',
+        codec: manifest.codec,
         tensors: tensors.size,
         kept: manifest.kept,
         layers: null,
