@@ -8,6 +8,7 @@ import type {
   ManifestBase,
   ManifestExactTask,
   ManifestLoraTask,
+  ManifestLoss,
   ManifestMethod,
   ManifestTask,
   PackFile,
@@ -18,10 +19,18 @@ import type { FoldRun } from './fold-run.js'
 import { packageVersion } from './package-version.js'
 import type { FoldPlan, PlannedAdapter, PlannedTask } from './plan-types.js'
 import { givenAsPath, referToBase } from './refer-to-base.js'
+import { streamTarget } from './stream-target.js'
+
+/** What coding a task gave. */
+export interface TaskFacts {
+  /** Entries kept, nonzero codes or components. */
+  kept: number
+  /** Of a stream codec. */
+  loss?: ManifestLoss
+}
 
 /** What a finished task adds to the manifest. */
-export interface FinishedTask {
-  kept: number
+export interface FinishedTask extends TaskFacts {
   /** Names of merged/'s other files that the task has too. */
   sharedFiles: string[]
 }
@@ -61,10 +70,12 @@ export async function buildManifest(
 /** Files of the family in one of its folders, in bytewise order. */
 type FilesBelow = (folder: string) => PackFile[]
 
-function describeMethod({ settings, tasks, adapters }: FoldPlan): ManifestMethod {
-  const { density, scope, nonFinite, dtype, rankRule, maxRank } = settings
+function describeMethod(plan: FoldPlan): ManifestMethod {
+  const { settings, tasks, adapters } = plan
+  const { density, scope, nonFinite, dtype, rankRule, maxRank, codec } = settings
+  const coding = codec === 'exact' ? {} : { codec, ...(codec === 'step' ? { target: { bytes: streamTarget(plan) } } : {}) }
   const lambda = Number(taskArithmetic.describe(settings).lambda)
-  const merge = { merge: 'task-arithmetic' as const, lambda, density, scope, nonFinite, dtype }
+  const merge = { merge: 'task-arithmetic' as const, lambda, ...coding, density, scope, nonFinite, dtype }
   if (adapters.length === 0) return merge
   const lora = { rule: rankRule, ...(maxRank === undefined ? {} : { maxRank }) }
   return tasks.length > 0 ? { ...merge, lora } : { lora }
@@ -95,12 +106,13 @@ function exactTask(
   return {
     name: task.name,
     source: packSource(task.checkpoint),
-    codec: 'exact',
+    codec: run.plan.settings.codec,
     kept: finished.kept,
     elements: run.plan.elements,
     bytes: sum(files),
     originalBytes: task.checkpoint.totalBytes,
     files,
+    ...(finished.loss === undefined ? {} : { loss: finished.loss }),
     ...(finished.sharedFiles.length > 0 ? { sharedFiles: finished.sharedFiles } : {}),
     metadata: { ...task.checkpoint.files[0]?.metadata, format: 'pt' },
     ...(shards.size > 0 ? { shards: nullPrototype(shards) } : {}),

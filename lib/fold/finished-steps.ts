@@ -9,6 +9,8 @@ export interface FinishedSteps {
   copied: RecordOf<'copied'> | null
   /** By task, then by batch. */
   emitted: ReadonlyMap<string, ReadonlyMap<number, RecordOf<'emitted'>>>
+  /** Tasks with a stream codec, by name. */
+  coded: ReadonlyMap<string, RecordOf<'coded'>>
   /** By path inside the family. */
   files: ReadonlyMap<string, RecordOf<'file'>>
 }
@@ -22,6 +24,7 @@ export interface FinishedSteps {
 export function finishedSteps(records: readonly JournalRecord[]): FinishedSteps {
   const merged = new Map<number, RecordOf<'merged'>>()
   const emitted = new Map<string, Map<number, RecordOf<'emitted'>>>()
+  const coded = new Map<string, RecordOf<'coded'>>()
   const files = new Map<string, RecordOf<'file'>>()
   let thresholds: RecordOf<'thresholds'> | null = null
   let copied: RecordOf<'copied'> | null = null
@@ -29,11 +32,12 @@ export function finishedSteps(records: readonly JournalRecord[]): FinishedSteps 
     if (record.kind === 'merged') merged.set(record.batch, record)
     else if (record.kind === 'thresholds') thresholds = record
     else if (record.kind === 'copied') copied = record
+    else if (record.kind === 'coded') coded.set(record.task, record)
     else if (record.kind === 'file') files.set(record.path, record)
     else if (record.kind === 'emitted') {
       const batches = emitted.get(record.task) ?? new Map<number, RecordOf<'emitted'>>()
       emitted.set(record.task, batches.set(record.batch, record))
     }
   }
-  return { merged, thresholds, copied, emitted, files }
+  return { merged, thresholds, copied, emitted, coded, files }
 }

@@ -114,7 +114,7 @@ async function emitArrays(
 
 async function emitBatch(emission: Emission, batch: readonly MergeableTensor[], path: string, start: number) {
   const { run, task, phase } = emission
-  const { index, values, nonFinite } = run.plan.settings
+  const { codec, index, values, nonFinite } = run.plan.settings
   const out = run.files.output(path)
   const job = {
     tensors: batch.map((tensor) => emitOperands(emission, tensor)),

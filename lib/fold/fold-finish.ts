@@ -8,7 +8,7 @@ import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { writeManifest } from '../pack/manifest.js'
 import type { Manifest, PackFile } from '../pack/manifest-types.js'
 import { MANIFEST_FILE, MERGED_FOLDER, TASKS_FOLDER } from '../pack/pack-format.js'
-import { buildManifest, type FinishedTask } from './build-manifest.js'
+import { buildManifest, type FinishedTask, type TaskFacts } from './build-manifest.js'
 import { compareModelFiles } from './compare-model-files.js'
 import { setConfigDtype } from './config-dtype.js'
 import { finishFile } from './finish-file.js'
@@ -51,11 +51,11 @@ export async function finishMerged(run: FoldRun, targets: MergedTargets): Promis
  * family. After it the partial folder is ready to get its name.
  *
  * @param run - the fold
- * @param kept - entries that each task keeps
+ * @param facts - entries that each task keeps
  * @returns the manifest that was written
  * @throws TaskfoldError INPUT_CHANGED, IO_ERROR, DISK_FULL, CANCELLED
  */
-export async function finishFamily(run: FoldRun, kept: ReadonlyMap<string, number>): Promise<Manifest> {
+export async function finishFamily(run: FoldRun, facts: ReadonlyMap<string, TaskFacts>): Promise<Manifest> {
   const { inputs } = run.plan
   const { signal } = run
   const { dtype } = run.plan.settings
@@ -70,7 +70,7 @@ export async function finishFamily(run: FoldRun, kept: ReadonlyMap<string, numbe
     const folder = join(run.work, TASKS_FOLDER, name)
     await copyModelFiles(checkpoint, folder, { names: own, signal })
     if (dtype !== 'keep') await setConfigDtype(folder, dtype)
-    finished.set(name, { kept: kept.get(name)!, sharedFiles: shared })
+    finished.set(name, { ...facts.get(name)!, sharedFiles: shared })
   }
   const files = await listFiles(run, await expectedFiles(run))
   const manifest = await buildManifest(run, files, finished)

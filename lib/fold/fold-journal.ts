@@ -27,6 +27,8 @@ export type JournalRecord =
       ties: number
       fingerprint: string
     }
+  /** A task with a stream codec, whose delta file is complete when its own record follows. */
+  | { kind: 'coded'; task: string; kept: number; loss: { step: number; bits: number; relativeError: number } }
   /** A file that is complete and on the disk. */
   | { kind: 'file'; path: string; bytes: number; fingerprint: string }
 

@@ -1,5 +1,6 @@
 import { makeBatches } from './batches.js'
 import { type FoldRun, fingerprints, startPhase, type Thresholds } from './fold-run.js'
+import { mergeBatch, rememberBatch } from './merge-batch.js'
 import { mergeOperands, passBytes } from './merge-operands.js'
 import type { MergedTargets } from './merged-targets.js'
 import type { MergeableTensor } from './plan-tensors.js'
@@ -47,4 +48,35 @@ async function checkEarlierMerge(
 
 function sumBytes(tensors: readonly MergeableTensor[]): number {
   return tensors.reduce((sum, tensor) => sum + passBytes(tensor, 'all'), 0)
+}
+
+/**
+ * Phase 1 of a codec that ranks nothing: merges every tensor.
+ *
+ * @param run - the fold
+ * @param targets - the files of merged/
+ * @returns null: there are no thresholds
+ * @throws TaskfoldError NON_FINITE, FILE_TRUNCATED, IO_ERROR, DISK_FULL, CANCELLED
+ */
+export async function foldMergeOnly(run: FoldRun, targets: MergedTargets): Promise<null> {
+  const filled = run.plan.mergeable.filter((tensor) => tensor.elements > 0)
+  const batches = makeBatches(filled)
+  run.batches.total += batches.length
+  await checkEarlierMerge(run, targets, batches)
+  const phase = startPhase(run, 'merge', sumBytes(filled))
+  const context = { run, targets, batches, phase }
+  for (const [batch, tensors] of batches.entries()) {
+    const earlier = run.finished.merged.get(batch)
+    if (earlier !== undefined) {
+      rememberBatch(run, tensors, earlier)
+      run.batches.skipped += 1
+      phase.finished(sumBytes(tensors))
+      continue
+    }
+    const result = await mergeBatch(context, batch, null)
+    rememberBatch(run, tensors, result)
+    await run.journal.append({ kind: 'merged', batch, ...result })
+  }
+  phase.done()
+  return null
 }

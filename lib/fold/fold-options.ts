@@ -7,7 +7,9 @@ import { checkRank, type RankOptions, rankRuleOf } from '../lora/rank-options.js
 import type { RankRule } from '../lora/rank-rule.js'
 import { taskArithmetic } from '../merge/task-arithmetic.js'
 import { isTaskName } from '../pack/task-name.js'
+import { checkCoding } from './coding-options.js'
 import { throwProblems } from './problems.js'
+import type { SizeTarget } from './stream-target.js'
 
 /** A fine-tune to fold: its name in the family and where it is. */
 export interface TaskInput {
@@ -32,9 +34,20 @@ export interface FoldOptions extends RankOptions, DeviceOptions {
   tasks: readonly TaskInput[] | Readonly<Record<string, string>>
   /** Folder to write the family to. Must not exist, unless `force`. */
   output: string
-  /** Scaling coefficient λ of the merge, rounded to f32. Default 0.3. */
-  lambda?: number
-  /** Share m of the entries that each task keeps, 0 to 1. Default 0.1. */
+  /** Scaling coefficient λ of the merge, rounded to f32; 'average' is 1 ÷ number of full fine-tunes. Default 0.3. */
+  lambda?: number | 'average'
+  /**
+   * How the remainder of a full fine-tune is coded. 'exact' (default): its own bits at the kept entries. 'step': every entry
+   * quantised with one step for the model, as large as the target allows. 'sign', 'int4': kept entries as signs, or as 4 bits.
+   */
+  codec?: 'exact' | 'step' | 'sign' | 'int4'
+  /** Codec step: bits per merged parameter that a task's remainder may take. Default 0.5. */
+  targetBits?: number
+  /** Codec step, instead: a share of the merged tensors' bytes ('3%', 0.03), or bytes when above 1. */
+  targetSize?: number
+  /** Codec step: where the first level begins, in steps; 0.5 is plain rounding. Default 0.65. */
+  deadZone?: number
+  /** Share m of the entries that each task keeps, 0 to 1. Default 0.1. Not with codec step. */
   density?: number
   /** 'global' (default): one threshold for a task's whole model. 'tensor': each tensor keeps its own share. */
   scope?: 'global' | 'tensor'
@@ -76,6 +89,12 @@ export interface FoldSettings {
   output: string
   /** An f32 value. */
   lambda: number
+  /** As {@link FoldOptions.codec}. */
+  codec: 'exact' | 'step' | 'sign' | 'int4'
+  /** What a remainder may take; null: no target. */
+  target: SizeTarget | null
+  /** As {@link FoldOptions.deadZone}. */
+  deadZone: number
   /** m, 0 to 1. */
   density: number
   /** As {@link FoldOptions.scope}. */
@@ -152,7 +171,10 @@ export function checkFoldOptions(options: FoldOptions): FoldSettings {
       return otherwise
     }
   }
-  const { lambda } = attempt(() => taskArithmetic.check({ lambda: given.lambda }), { lambda: 0 })
+  const tasks = checkTasks(given.tasks, bad)
+  const wanted = given.lambda === 'average' ? 1 / Math.max(1, tasks.length) : given.lambda
+  const { lambda } = attempt(() => taskArithmetic.check({ lambda: wanted }), { lambda: 0 })
+  const coding = checkCoding(given, bad)
   const rankRule = attempt(() => rankRuleOf(given), null)
   const maxRank = attempt(
     () => (given.maxRank === undefined ? undefined : checkRank('maxRank', given.maxRank)),
@@ -164,10 +186,11 @@ export function checkFoldOptions(options: FoldOptions): FoldSettings {
   const dtype = choice('dtype', given.dtype, ['keep', 'f32', 'f16', 'bf16'])
   const settings: FoldSettings = {
     base: path('base', given.base),
-    tasks: checkTasks(given.tasks, bad),
+    tasks,
     output: resolve(path('output', given.output)),
     lambda,
     density,
+    ...coding,
     scope: choice('scope', given.scope, ['global', 'tensor']),
     dtype: dtype === 'keep' ? dtype : (dtype.toUpperCase() as 'F32' | 'F16' | 'BF16'),
     rows: choice('rows', given.rows, ['whole', 'prefix']),

@@ -6,16 +6,18 @@ import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { type OutputFolder, openOutputFolder } from '../io/atomic-output.js'
 import { resolveOutputTarget } from '../io/output-target.js'
 import type { Manifest } from '../pack/manifest-types.js'
+import type { TaskFacts } from './build-manifest.js'
 import { confirmTies } from './confirm-ties.js'
 import { FileTable } from './file-table.js'
 import { finishedSteps } from './finished-steps.js'
 import { foldAdapters } from './fold-adapters.js'
 import { copyBase, fingerprintBase } from './fold-base.js'
 import { foldCopy } from './fold-copy.js'
+import { emitStream } from './emit-stream.js'
 import { emitBytes, emitTask } from './fold-emit.js'
 import { finishFamily, finishMerged, removeJournal } from './fold-finish.js'
 import { FoldJournal, readJournal } from './fold-journal.js'
-import { foldMerge } from './fold-merge.js'
+import { foldMerge, foldMergeOnly } from './fold-merge.js'
 import type { FoldOptions } from './fold-options.js'
 import { assemblePlan, planFold } from './fold-plan.js'
 import { type FoldResult, foldResult } from './fold-result.js'
@@ -135,7 +137,7 @@ async function foldInto(
 async function runPhases(run: FoldRun): Promise<Manifest> {
   const { plan } = run
   // LoRA tasks alone need no θ*; with others, the merge reads and fingerprints the base.
-  const kept = plan.tasks.length > 0 ? await foldModels(run) : new Map<string, number>()
+  const kept = plan.tasks.length > 0 ? await foldModels(run) : new Map<string, TaskFacts>()
   if (plan.tasks.length === 0) await fingerprintBase(run)
   await foldAdapters(run)
   if (plan.settings.copyBase) await copyBase(run)
@@ -143,20 +145,26 @@ async function runPhases(run: FoldRun): Promise<Manifest> {
 }
 
 /** θ* and the deltas of full fine-tunes; answers how many entries each keeps. */
-async function foldModels(run: FoldRun): Promise<Map<string, number>> {
+async function foldModels(run: FoldRun): Promise<Map<string, TaskFacts>> {
   const targets = await makeMergedTargets(run)
-  const thresholds = await foldMerge(run, targets)
+  const stream = run.plan.settings.codec === 'step'
+  const thresholds = stream ? await foldMergeOnly(run, targets) : await foldMerge(run, targets)
   await foldCopy(run, targets)
   await finishMerged(run, targets)
   const { tasks, mergeable } = run.plan
+  if (thresholds === null) {
+    const coded = new Map<string, TaskFacts>()
+    for (const task of tasks) coded.set(task.name, await emitStream(run, targets, task))
+    return coded
+  }
   const bytes = tasks.flatMap((task) => mergeable.map((tensor) => emitBytes(task, tensor)))
   const phase = startPhase(
     run,
     'write deltas',
     bytes.reduce((sum, size) => sum + size, 0),
   )
-  const kept = new Map<string, number>()
-  for (const task of tasks) kept.set(task.name, (await emitTask(run, targets, task, thresholds, phase)).kept)
+  const kept = new Map<string, TaskFacts>()
+  for (const task of tasks) kept.set(task.name, await emitTask(run, targets, task, thresholds, phase))
   phase.done()
   return kept
 }

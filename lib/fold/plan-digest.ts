@@ -13,11 +13,11 @@ import type { FoldPlan } from './plan-types.js'
  */
 export function planDigest(plan: FoldPlan): string {
   const { lambda, density, scope, dtype, rows, nonFinite, index, values } = plan.settings
-  const { rankRule, maxRank, copyBase } = plan.settings
+  const { rankRule, maxRank, copyBase, codec, target, deadZone } = plan.settings
   const facts = {
     format: FORMAT_VERSION,
     version: packageVersion(),
-    options: { lambda, density, scope, dtype, rows, nonFinite, index, values, rankRule, maxRank, copyBase },
+    options: { codec, target, deadZone, lambda, density, scope, dtype, rows, nonFinite, index, values, rankRule, maxRank, copyBase },
     base: checkpointFacts(plan.inputs.base),
     tasks: plan.inputs.tasks.map(({ name, checkpoint }) => ({ name, ...checkpointFacts(checkpoint) })),
     adapters: plan.inputs.adapters.map(({ name, adapter }) => ({

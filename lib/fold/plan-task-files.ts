@@ -21,7 +21,13 @@ export function planTaskFiles(task: PlannedTask, same: ReadonlySet<string> = new
   )
 }
 
-function packTensor(
+/**
+ * @param tensor - of a task
+ * @param same - names of tensors that equal merged/'s
+ * @param byName - all tensors of the task
+ * @returns it as the pack describes it
+ */
+export function packTensor(
   tensor: PlannedTensor,
   same: ReadonlySet<string>,
   byName: ReadonlyMap<string, PlannedTensor>,

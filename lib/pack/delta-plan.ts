@@ -160,7 +160,13 @@ function planFile(fileName: string, of: TaskFacts, members: Stemmed[]): DeltaFil
   }
 }
 
-function plannedWhole(tensor: Stemmed): PlannedWhole[] {
+/**
+ * What of a tensor is copied into a delta file as it is.
+ *
+ * @param tensor - with its stem
+ * @returns the whole tensor, its extra rows, or nothing
+ */
+export function plannedWhole(tensor: PlannedTensor & { stem: string }): PlannedWhole[] {
   const { name, dtype, stem } = tensor
   if (tensor.kind === 'whole') {
     const shape = [...tensor.shape]

@@ -1,0 +1,72 @@
+import { solveRate, stepRate } from './code-rates.js'
+import type { ResidualBins } from './residual-bins.js'
+
+/** A step that gives more than this share of the target is good enough. */
+const GOOD_SHARE = 0.99
+/** Codings of a task at most: the model is good to a percent, so that the second one nearly always fits. */
+const MAX_ATTEMPTS = 4
+/** What the next attempt aims at, so that it does not just miss the target again. */
+const AIM = 0.997
+
+/**
+ * The step whose stream is as large as a target allows and no larger: predicted from histograms, then corrected by what
+ * coding really gave.
+ *
+ * @param groups - residuals by group of tensors
+ * @param deadZone - in steps
+ * @param targetBytes - of tables, directory and codes
+ * @param encode - codes the task with a step and answers the bytes; what it wrote last is what stays
+ * @returns the step and result of the last coding
+ */
+export async function findStep<T extends { bytes: number }>(
+  groups: readonly ResidualBins[],
+  deadZone: number,
+  targetBytes: number,
+  encode: (step: number) => Promise<T>,
+): Promise<{ step: number; result: T }> {
+  let best: { step: number; result: T } | null = null
+  let aim = 8 * targetBytes
+  let last: { step: number; result: T } | null = null
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const step = stepAt(groups, deadZone, aim)
+    const result = await encode(step)
+    last = { step, result }
+    const fits = result.bytes <= targetBytes
+    if (fits && (best === null || result.bytes > best.result.bytes)) best = last
+    if (fits && (result.bytes >= GOOD_SHARE * targetBytes || step === finest(groups))) return last
+    if (result.bytes === 0) return last
+    // What coding takes beyond the model is about the same share (and, of small models, amount) at a near step.
+    const predicted = stepRate(groups, step, deadZone).bits / 8
+    const excess = result.bytes - predicted
+    aim = 8 * Math.max(0, AIM * targetBytes - excess)
+  }
+  if (best === null) {
+    // Tables and directory alone exceed the target: the coarsest step codes nothing.
+    const step = coarsest(groups, deadZone)
+    return { step, result: await encode(step) }
+  }
+  return best === last ? best : { step: best.step, result: await encode(best.step) }
+}
+
+/** The smallest Δ whose codes take no more than `bits`, as an f32. */
+function stepAt(groups: readonly ResidualBins[], deadZone: number, bits: number): number {
+  const ends = { least: coarsest(groups, deadZone), most: finest(groups) }
+  if (bits <= 0) return ends.least
+  return Math.fround(solveRate((step) => stepRate(groups, step, deadZone).bits, bits, ends))
+}
+
+function largest(groups: readonly ResidualBins[]): number {
+  return groups.reduce((most, bins) => Math.max(most, bins.bound), 0)
+}
+
+/** Everything lies in the dead zone. */
+function coarsest(groups: readonly ResidualBins[], deadZone: number): number {
+  const most = largest(groups)
+  return most === 0 ? 1 : Math.fround((most / deadZone) * 1.01)
+}
+
+/** The largest code is about 2¹⁵: finer steps would be cut off. */
+function finest(groups: readonly ResidualBins[]): number {
+  const most = largest(groups)
+  return most === 0 ? 1 : Math.max(Math.fround(most * 2 ** -15), 2 ** -126)
+}
