@@ -5,6 +5,8 @@ import { open } from 'node:fs/promises'
 import path from 'node:path'
 
 const TILE = 1 << 22 // elements
+/** Odd, so that the first 2^22 tensors start at different elements. */
+const STRIDE = 104729
 
 /** xorshift32 as floats in [-0.5, 0.5). */
 function randomStream(seed) {
@@ -75,13 +77,13 @@ function shapesFor(bytes, item) {
 function planShards(tensors, item, shardBytes) {
   const shards = [[]]
   let size = 0
-  for (const [name, shape] of tensors) {
+  for (const [place, [name, shape]] of tensors.entries()) {
     const bytes = shape.reduce((a, b) => a * b, item)
     if (size > 0 && size + bytes > shardBytes) {
       shards.push([])
       size = 0
     }
-    shards.at(-1).push({ name, shape, bytes })
+    shards.at(-1).push({ name, shape, bytes, place })
     size += bytes
   }
   return shards
@@ -100,11 +102,14 @@ async function writeShard(file, shard, dtype, tile) {
   length.writeBigUInt64LE(BigInt(json.length))
   const handle = await open(file, 'w')
   await handle.write(Buffer.concat([length, Buffer.from(json)]))
-  for (const { bytes } of shard) {
+  for (const { bytes, place } of shard) {
+    // Each tensor starts elsewhere in the tile: equal ones would be stored once, as tied weights are.
+    let from = ((place * STRIDE) % TILE) * (tile.length / TILE)
     for (let done = 0; done < bytes; ) {
-      const part = Math.min(tile.length, bytes - done)
-      await handle.write(tile, 0, part)
+      const part = Math.min(tile.length - from, bytes - done)
+      await handle.write(tile, from, part)
       done += part
+      from = 0
     }
   }
   await handle.close()

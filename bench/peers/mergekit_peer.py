@@ -30,11 +30,9 @@ def merge(job, threads):
         "out_dtype": "bfloat16",
     }
     parsed = MergeConfiguration.model_validate(yaml.safe_load(json.dumps(config)))
-    options = {"copy_tokenizer": False, "lazy_unpickle": True, "quiet": True, "allow_crimes": False}
+    options = {"copy_tokenizer": False, "lazy_unpickle": True, "quiet": True, "allow_crimes": False, "num_threads": threads}
     fields = MergeOptions.model_fields
     options = MergeOptions(**{key: value for key, value in options.items() if key in fields})
-    if "num_threads" in fields:
-        options.num_threads = threads
     shutil.rmtree(job["output"], ignore_errors=True)
     run_merge(parsed, job["output"], options)
 
