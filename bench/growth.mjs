@@ -33,6 +33,12 @@ const file = path.join(folder, `${info.date}-${os.arch()}-growth.json`)
 mkdirSync(folder, { recursive: true })
 const points = values.resume && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).points : []
 const left = []
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    rmSync(work, { recursive: true, force: true })
+    process.exit(1)
+  })
+}
 
 /** Folds `tasks` of a model of `gib`, by each number of threads in turn; a series is what the point belongs to. */
 async function measure(series, gib, tasks) {

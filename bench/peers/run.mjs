@@ -135,6 +135,12 @@ function fromLora(rows) {
 }
 
 let failed = false
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    rmSync(work, { recursive: true, force: true })
+    process.exit(1)
+  })
+}
 try {
   mkdirSync(work, { recursive: true })
   let family
