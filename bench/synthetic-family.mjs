@@ -5,6 +5,8 @@ import { open } from 'node:fs/promises'
 import path from 'node:path'
 
 const TILE = 1 << 22 // elements
+/** Odd, so that the first 2^22 tensors start at different elements. */
+const STRIDE = 104729
 
 /** xorshift32 as floats in [-0.5, 0.5). */
 function randomStream(seed) {
@@ -36,13 +38,15 @@ function makeTile(dtype, task) {
   return Buffer.from(half.buffer)
 }
 
-/** Tensors of a model of about `bytes`: an embedding, then layers until it is full. */
+/** Tensors of a model of about `bytes`: an embedding, then layers until it is full, then the last norm; and its config. */
 function shapesFor(bytes, item) {
   const hidden = bytes >= 2 ** 31 ? 2048 : bytes >= 2 ** 28 ? 1024 : 256
   const inner = hidden * 3
+  let layers = 0
   const tensors = [['model.embed_tokens.weight', [16 * hidden, hidden]]]
   let left = bytes - 16 * hidden * hidden * item
   for (let layer = 0; left > 0; layer++) {
+    layers++
     const name = `model.layers.${layer}.`
     const add = (suffix, shape) => {
       tensors.push([name + suffix, shape])
@@ -53,19 +57,33 @@ function shapesFor(bytes, item) {
     add('mlp.down_proj.weight', [hidden, inner])
     for (const p of ['input', 'post_attention']) add(`${p}_layernorm.weight`, [hidden])
   }
-  return tensors
+  tensors.push(['model.norm.weight', [hidden]])
+  // Enough for other programs to take it for a Llama with tied embeddings.
+  const config = {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    torch_dtype: item === 4 ? 'float32' : 'bfloat16',
+    tie_word_embeddings: true,
+    hidden_size: hidden,
+    intermediate_size: inner,
+    num_hidden_layers: layers,
+    num_attention_heads: hidden / 64,
+    num_key_value_heads: hidden / 64,
+    vocab_size: 16 * hidden,
+  }
+  return { tensors, config }
 }
 
 function planShards(tensors, item, shardBytes) {
   const shards = [[]]
   let size = 0
-  for (const [name, shape] of tensors) {
+  for (const [place, [name, shape]] of tensors.entries()) {
     const bytes = shape.reduce((a, b) => a * b, item)
     if (size > 0 && size + bytes > shardBytes) {
       shards.push([])
       size = 0
     }
-    shards.at(-1).push({ name, shape, bytes })
+    shards.at(-1).push({ name, shape, bytes, place })
     size += bytes
   }
   return shards
@@ -84,11 +102,14 @@ async function writeShard(file, shard, dtype, tile) {
   length.writeBigUInt64LE(BigInt(json.length))
   const handle = await open(file, 'w')
   await handle.write(Buffer.concat([length, Buffer.from(json)]))
-  for (const { bytes } of shard) {
+  for (const { bytes, place } of shard) {
+    // Each tensor starts elsewhere in the tile: equal ones would be stored once, as tied weights are.
+    let from = ((place * STRIDE) % TILE) * (tile.length / TILE)
     for (let done = 0; done < bytes; ) {
-      const part = Math.min(tile.length, bytes - done)
-      await handle.write(tile, 0, part)
+      const part = Math.min(tile.length - from, bytes - done)
+      await handle.write(tile, from, part)
       done += part
+      from = 0
     }
   }
   await handle.close()
@@ -102,7 +123,7 @@ async function writeShard(file, shard, dtype, tile) {
  */
 export async function makeFamily(folder, { bytes, tasks, dtype = 'BF16', shardBytes = 2 ** 30 }) {
   const item = dtype === 'F32' ? 4 : 2
-  const tensors = shapesFor(bytes, item)
+  const { tensors, config } = shapesFor(bytes, item)
   const shards = planShards(tensors, item, shardBytes)
   const shardName = (i) =>
     shards.length === 1
@@ -123,10 +144,7 @@ export async function makeFamily(folder, { bytes, tasks, dtype = 'BF16', shardBy
       const index = { metadata: { total_size: total }, weight_map: map }
       writeFileSync(path.join(target, 'model.safetensors.index.json'), JSON.stringify(index))
     }
-    writeFileSync(
-      path.join(target, 'config.json'),
-      JSON.stringify({ model_type: 'llama', torch_dtype: 'bfloat16' }),
-    )
+    writeFileSync(path.join(target, 'config.json'), JSON.stringify(config))
     models.push(target)
   }
   return { base: models[0], tasks: models.slice(1), modelBytes: total }

@@ -3,6 +3,12 @@ import { spawn } from 'node:child_process'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 
+/** On some machines these are set for old OpenBLAS builds; a peer must not be slowed by them. */
+const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...rest } = process.env
+
+/** What peers run in. */
+export const PEER_ENVIRONMENT = rest
+
 /**
  * Starts a peer.
  *
@@ -13,11 +19,9 @@ import { createInterface } from 'node:readline'
  * cannot be started: no Python, or no torch
  */
 export async function startPeer(script, args, python) {
-  // On some machines these are set for old OpenBLAS builds; a peer must not be slowed by them.
-  const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env
   const child = spawn(python, [path.join(import.meta.dirname, script), ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    env,
+    env: PEER_ENVIRONMENT,
   })
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const failed = new Promise((resolve) => child.on('error', () => resolve({ done: true })))
