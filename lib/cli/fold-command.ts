@@ -11,6 +11,7 @@ import { formatBytes } from '../report/format-bytes.js'
 import type { CliContext } from './cli-context.js'
 import { addDeviceOptions, type DeviceFlags, deviceOptions } from './common-options.js'
 import type { OutputOptions } from './output.js'
+import { parseLambda, parseShareOrSize } from './parse-lists.js'
 import { parseNumber, parseShare, parseTask, parseThreads } from './parse-values.js'
 import { percent } from './percent.js'
 import { noteLines, planText } from './plan-text.js'
@@ -40,7 +41,10 @@ const WARNED: ReadonlySet<PlanNote['kind']> = new Set([
 interface FoldFlags extends OutputOptions, RankFlags, DeviceFlags {
   task: TaskInput[]
   output: string
-  lambda?: number
+  lambda?: number | 'average'
+  codec?: FoldOptions['codec']
+  targetBits?: number
+  targetSize?: number
   density?: number
   scope?: FoldOptions['scope']
   dtype?: FoldOptions['dtype']
@@ -67,8 +71,21 @@ export function foldCommand(context: CliContext): Command {
     .argument('<base>', 'the model that all tasks were fine-tuned from')
     .requiredOption('--task <name=path>', 'a fine-tune and its name; repeat it for each', parseTask)
     .requiredOption('-o, --output <folder>', 'the family to write')
-    .option('--lambda <number>', 'scaling coefficient of the merge', parseNumber, 0.3)
-    .option('--density <share>', 'share of entries each task keeps: 0.1 or 10%', parseShare, 0.1)
+    .option('--lambda <number>', 'scaling coefficient of the merge, or average (1 / tasks)', parseLambda, 0.3)
+    .addOption(
+      choice(
+        '--codec <codec>',
+        "a task's remainder: exact bits at its largest entries, or all of it, lossy, at a size",
+        ['exact', 'step', 'sign', 'int4'],
+      ),
+    )
+    .option('--density <share>', 'share of entries each task keeps: 0.1 or 10% (default: 0.1)', parseShare)
+    .option('--target-bits <number>', 'codec step: bits per parameter and task (default: 0.5)', parseNumber)
+    .option(
+      '--target-size <size>',
+      'codec step: 3% of the model a task, or bytes such as 12MB',
+      parseShareOrSize,
+    )
     .addOption(choice('--scope <scope>', 'rank over the whole model or each tensor', ['global', 'tensor']))
     .addOption(choice('--dtype <dtype>', "storage dtype; keep: the base's", ['keep', 'f32', 'f16', 'bf16']))
     .addOption(
@@ -135,7 +152,7 @@ function resultText(result: FoldResult): string {
     formatBytes(task.bytes),
     percent(task.share),
     task.lora === null
-      ? `${task.kept} entries`
+      ? keptText(task)
       : `rank ${task.lora.originalRank} → ${task.lora.rank}, ${percent(task.lora.retainedEnergy)} of the squared norm`,
   ])
   const shared = [
@@ -152,6 +169,11 @@ function resultText(result: FoldResult): string {
     `done in ${seconds.toFixed(1)} s${again}`,
     ...noteLines(result.warnings.filter(({ kind }) => WARNED.has(kind))),
   ].join('\n')
+}
+
+function keptText({ codec, kept, loss }: FoldResult['tasks'][number]): string {
+  if (loss === null) return codec === 'exact' ? `${kept} entries` : `${kept} entries, ${codec}`
+  return `${codec}, ${loss.bits.toFixed(3)} bits, error ${loss.relativeError.toFixed(3)} of the remainder`
 }
 
 function choice(flags: string, description: string, values: [string, ...string[]]): Option {

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { parseNumber } from './parse-values.js'
+import { parseNumber, parseShare, parseSize } from './parse-values.js'
 
 /**
  * Numbers above 0, divided by commas.
@@ -24,5 +24,30 @@ export function parseNumbers(text: string): number[] {
  * @throws InvalidArgumentError for anything else
  */
 export function parseLambdas(text: string): (number | 'average')[] {
-  return text.split(',').map((part) => (part.trim() === 'average' ? 'average' : parseNumber(part.trim())))
+  return text.split(',').map((part) => parseLambda(part.trim()))
+}
+
+/**
+ * A scaling coefficient.
+ *
+ * @param text - as typed: a number, or `average`
+ * @returns its value
+ * @throws InvalidArgumentError for anything else
+ */
+export function parseLambda(text: string): number | 'average' {
+  return text === 'average' ? 'average' : parseNumber(text)
+}
+
+/**
+ * A size beside a model: a share such as `3%` or 0.03, or bytes such as `12MB`.
+ *
+ * @param text - as typed
+ * @returns up to 1: a share; above: bytes
+ * @throws InvalidArgumentError for anything else
+ */
+export function parseShareOrSize(text: string): number {
+  if (/%$/.test(text) || /^0?\.\d+$/.test(text)) return parseShare(text)
+  const bytes = parseSize(text)
+  if (bytes <= 1) throw new InvalidArgumentError('It must be a share such as 3%, or bytes such as 12MB.')
+  return bytes
 }

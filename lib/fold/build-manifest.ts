@@ -73,7 +73,8 @@ type FilesBelow = (folder: string) => PackFile[]
 function describeMethod(plan: FoldPlan): ManifestMethod {
   const { settings, tasks, adapters } = plan
   const { density, scope, nonFinite, dtype, rankRule, maxRank, codec } = settings
-  const coding = codec === 'exact' ? {} : { codec, ...(codec === 'step' ? { target: { bytes: streamTarget(plan) } } : {}) }
+  const coding =
+    codec === 'exact' ? {} : { codec, ...(codec === 'step' ? { target: { bytes: streamTarget(plan) } } : {}) }
   const lambda = Number(taskArithmetic.describe(settings).lambda)
   const merge = { merge: 'task-arithmetic' as const, lambda, ...coding, density, scope, nonFinite, dtype }
   if (adapters.length === 0) return merge

@@ -53,5 +53,7 @@ export async function countTask(
     )
   }
   phase.done()
-  return Array.from({ length: groups }, (_, group) => ResidualBins.of(histogram, { lambda: 0, task: 0, group }))
+  return Array.from({ length: groups }, (_, group) =>
+    ResidualBins.of(histogram, { lambda: 0, task: 0, group }),
+  )
 }

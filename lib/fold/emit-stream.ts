@@ -5,7 +5,12 @@ import { isFloatDtype } from '../checkpoint/dtypes.js'
 import { matrixShape } from '../pack/open-stream.js'
 import { TASKS_FOLDER } from '../pack/pack-format.js'
 import { floatBytes } from '../pack/stored-arrays.js'
-import { layoutStreamFile, planStreamFile, type StreamFilePlan, type StreamLayout } from '../pack/stream-plan.js'
+import {
+  layoutStreamFile,
+  planStreamFile,
+  type StreamFilePlan,
+  type StreamLayout,
+} from '../pack/stream-plan.js'
 import { makeBatches } from './batches.js'
 import { countTask } from './count-task.js'
 import { findSame } from './find-same.js'
@@ -16,9 +21,9 @@ import { emitBytes } from './fold-emit.js'
 import { type FoldRun, runJob, startPhase } from './fold-run.js'
 import { foldedPart } from './merge-operands.js'
 import type { MergedTargets } from './merged-targets.js'
+import { packTensor } from './plan-task-files.js'
 import type { MergeableTensor } from './plan-tensors.js'
 import type { PlannedTask } from './plan-types.js'
-import { packTensor } from './plan-task-files.js'
 import { streamTarget } from './stream-target.js'
 
 /** What a task with a stream codec adds to the manifest. */
@@ -126,7 +131,8 @@ async function codeTask(
       for (const batch of batches) {
         await runJob(
           run,
-          (binding, control) => binding[pass]({ encoder, tensors: batch.tensors }, { ...control, device: undefined }),
+          (binding, control) =>
+            binding[pass]({ encoder, tensors: batch.tensors }, { ...control, device: undefined }),
           { phase, task: task.name },
         )
         phase.finished(batch.bytes(task), { task: task.name, tensor: batch.tensors.at(-1)?.name })

@@ -1,7 +1,8 @@
 import { mkdir, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { EmitTensor, EmittedTensor, Threshold } from '../binding/binding-types.js'
+import type { EmitTensor, EmittedTensor, SparseCodec, Threshold } from '../binding/binding-types.js'
 import { isFloatDtype } from '../checkpoint/dtypes.js'
+import { TaskfoldError } from '../errors/taskfold-error.js'
 import { writeFileAtomic } from '../io/write-file-atomic.js'
 import { buildDeltaHeader, type DeltaHeaderBytes } from '../pack/delta-header.js'
 import { buildDeltaIndex } from '../pack/delta-index.js'
@@ -59,7 +60,7 @@ export async function emitTask(
   const emission: Emission = { run, targets, task, thresholds, phase, tensors, batch: 0, ties }
   const built: { fileName: string; stored: DeltaHeaderBytes['stored'] }[] = []
   let kept = 0
-  for (const file of planTaskFiles(task, await findSame(run, task))) {
+  for (const file of planTaskFiles(task, await findSame(run, task), sparseCodec(run))) {
     const path = join(folder, file.fileName)
     const emitted = await emitArrays(emission, file, path)
     for (const { kept: entries } of emitted.values()) kept += entries
@@ -71,6 +72,12 @@ export async function emitTask(
   const index = buildDeltaIndex(built)
   if (index !== null) await writeFileAtomic(join(folder, DELTA_INDEX_FILE), index)
   return { kept }
+}
+
+function sparseCodec({ plan }: FoldRun): SparseCodec {
+  const { codec } = plan.settings
+  if (codec !== 'step') return codec
+  throw new TaskfoldError('INTERNAL', 'a stream codec keeps no entries')
 }
 
 function familyPath(task: PlannedTask, file: DeltaFilePlan): string {
@@ -114,9 +121,10 @@ async function emitArrays(
 
 async function emitBatch(emission: Emission, batch: readonly MergeableTensor[], path: string, start: number) {
   const { run, task, phase } = emission
-  const { codec, index, values, nonFinite } = run.plan.settings
+  const { index, values, nonFinite } = run.plan.settings
   const out = run.files.output(path)
   const job = {
+    codec: sparseCodec(run),
     tensors: batch.map((tensor) => emitOperands(emission, tensor)),
     threshold: thresholdOf(emission, batch[0]!),
     index,

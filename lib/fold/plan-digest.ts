@@ -17,7 +17,22 @@ export function planDigest(plan: FoldPlan): string {
   const facts = {
     format: FORMAT_VERSION,
     version: packageVersion(),
-    options: { codec, target, deadZone, lambda, density, scope, dtype, rows, nonFinite, index, values, rankRule, maxRank, copyBase },
+    options: {
+      codec,
+      target,
+      deadZone,
+      lambda,
+      density,
+      scope,
+      dtype,
+      rows,
+      nonFinite,
+      index,
+      values,
+      rankRule,
+      maxRank,
+      copyBase,
+    },
     base: checkpointFacts(plan.inputs.base),
     tasks: plan.inputs.tasks.map(({ name, checkpoint }) => ({ name, ...checkpointFacts(checkpoint) })),
     adapters: plan.inputs.adapters.map(({ name, adapter }) => ({

@@ -1,3 +1,4 @@
+import type { SparseCodec } from '../binding/binding-types.js'
 import {
   type DeltaFilePlan,
   type PlannedTensor as PackPlannedTensor,
@@ -11,13 +12,18 @@ import type { PlannedTask } from './plan-types.js'
  *
  * @param task - the planned task
  * @param same - names of tensors that turned out to equal merged/'s; before that is known, all are taken as whole
+ * @param codec - of the task's remainder
  * @returns the files, at least one
  */
-export function planTaskFiles(task: PlannedTask, same: ReadonlySet<string> = new Set()): DeltaFilePlan[] {
+export function planTaskFiles(
+  task: PlannedTask,
+  same: ReadonlySet<string> = new Set(),
+  codec: SparseCodec = 'exact',
+): DeltaFilePlan[] {
   const byName = new Map(task.tensors.map((tensor) => [tensor.name, tensor]))
   return planDeltaFiles(
     task.tensors.map((tensor) => packTensor(tensor, same, byName)),
-    { task: task.name },
+    { task: task.name, codec },
   )
 }
 

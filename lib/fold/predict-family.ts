@@ -61,7 +61,8 @@ export async function predictFamily(
   const tasks = []
   for (const task of plan.tasks) {
     const { ownBytes } = await compareModelFiles(inputs.base, task.checkpoint, signal)
-    const headers = planTaskFiles(task).reduce((sum, file) => sum + file.headerBytes, 0)
+    const codec = settings.codec === 'step' ? undefined : settings.codec
+    const headers = planTaskFiles(task, undefined, codec).reduce((sum, file) => sum + file.headerBytes, 0)
     tasks.push(predictSize(task, mergeable, settings, headers + ownBytes))
   }
   const tensors = tasks.length * mergeable.length + inputs.base.tensors.size

@@ -4,9 +4,12 @@ import type { FoldSettings } from './fold-options.js'
 import { keptCount } from './kept-count.js'
 import type { MergeableTensor } from './plan-tensors.js'
 import type { PlannedTask, TaskPrediction } from './plan-types.js'
+import { streamTarget } from './stream-target.js'
 
 /** Value, index and blocks are each padded to 8 bytes. */
 const PADDING = 3 * 7
+/** Tables and directory of a stream without codes, at most. */
+const STREAM_ROOM = 4096
 
 /**
  * Upper bound of what a task's folder takes. With scope tensor the values are exact; with scope global the k entries
@@ -22,14 +25,16 @@ const PADDING = 3 * 7
 export function predictSize(
   task: PlannedTask,
   mergeable: readonly MergeableTensor[],
-  settings: Pick<FoldSettings, 'density' | 'scope' | 'index'>,
+  settings: Pick<FoldSettings, 'density' | 'scope' | 'index' | 'codec' | 'target'>,
   overhead: number,
 ): TaskPrediction {
   const elements = mergeable.reduce((sum, tensor) => sum + tensor.elements, 0)
   const delta =
-    settings.scope === 'global'
-      ? globalBound(mergeable, elements, settings)
-      : tensorBound(mergeable, settings)
+    settings.codec === 'step'
+      ? streamBound(mergeable, elements, settings)
+      : settings.scope === 'global'
+        ? globalBound(mergeable, elements, settings)
+        : tensorBound(mergeable, settings)
   let whole = 0
   for (const tensor of task.tensors) {
     if (tensor.kind === 'keep') whole += tensor.info.length
@@ -46,6 +51,16 @@ export function predictSize(
     kept: delta.kept,
     elements,
   }
+}
+
+/** The target, which is never exceeded but by the tables of a model that is smaller than they are. */
+function streamBound(
+  mergeable: readonly MergeableTensor[],
+  elements: number,
+  { target }: Pick<FoldSettings, 'target'>,
+): DeltaBound {
+  const values = elements === 0 ? 0 : streamTarget({ settings: { target }, mergeable, elements })
+  return { kept: elements, values, index: 0, padding: PADDING + STREAM_ROOM }
 }
 
 interface DeltaBound {

@@ -13,13 +13,18 @@ export type SizeTarget =
   /** Bytes. */
   | { bytes: number }
 
+/** What a target is counted from. */
+export interface TargetFacts extends Pick<FoldPlan, 'mergeable' | 'elements'> {
+  settings: Pick<FoldPlan['settings'], 'target'>
+}
+
 /**
  * Bytes that the stream of one task may take.
  *
  * @param plan - of the fold
  * @returns whole bytes
  */
-export function streamTarget({ settings, mergeable, elements }: Pick<FoldPlan, 'settings' | 'mergeable' | 'elements'>): number {
+export function streamTarget({ settings, mergeable, elements }: TargetFacts): number {
   const target = settings.target ?? { bits: DEFAULT_TARGET_BITS }
   if ('bytes' in target) return Math.floor(target.bytes)
   if ('bits' in target) return Math.floor((target.bits * elements) / 8)

@@ -57,7 +57,7 @@ export async function openTask(
       refuseUnclaimed(unclaimed, context)
       continue
     }
-    for (const [tensor, description] of parseDeltaHeader(header.file.metadata, path, task.name)) {
+    for (const [tensor, description] of parseDeltaHeader(header.file.metadata, path, task.name, codec)) {
       if (found.has(tensor)) throw invalid({ ...context, tensor }, 'two delta files describe it')
       found.set(tensor, locateTensor(tensor, description, sources, context))
     }

@@ -47,11 +47,17 @@ export function planStreamFile(
   }
   const most = Number.MAX_SAFE_INTEGER
   const longest = (entry: Omit<StoredEntry, 'begin' | 'end'>) => ({ ...entry, begin: most, end: most })
-  const arrays = Object.values(header.coded ?? {}).map((name) => longest({ name, dtype: 'U8', shape: [most] }))
+  const arrays = Object.values(header.coded ?? {}).map((name) =>
+    longest({ name, dtype: 'U8', shape: [most] }),
+  )
   const stored = wholes.map(({ stored: name, dtype, shape }) => longest({ name, dtype, shape }))
   // The longest decimal that an f32 prints as.
-  const text = renderStreamHeader({ ...header, step: Math.fround(1.1754943508222875e-38) }, [...arrays, ...stored])
-  const headerBytes = LENGTH_PREFIX + Math.ceil((Buffer.byteLength(text) + 16) / ARRAY_ALIGNMENT) * ARRAY_ALIGNMENT
+  const text = renderStreamHeader({ ...header, step: Math.fround(1.1754943508222875e-38) }, [
+    ...arrays,
+    ...stored,
+  ])
+  const headerBytes =
+    LENGTH_PREFIX + Math.ceil((Buffer.byteLength(text) + 16) / ARRAY_ALIGNMENT) * ARRAY_ALIGNMENT
   if (headerBytes > MAX_HEADER_BYTES) {
     throw new TaskfoldError('INVALID_ARGUMENT', `the names of task '${task}' fit no header`, {
       task,
