@@ -71,6 +71,8 @@ export interface MergeJob {
   lambda: number
   /** Counts |θt − θ*| of all tasks into the current windows in the same pass. */
   selection?: NativeSelection | null
+  /** Gets the candidates of all tasks in the same pass; only with a selection, and not used on a device. */
+  spill?: NativeSpill | null
   /** 'error' (default): a NaN rejects with NON_FINITE. 'keep': NaN ranks above infinity. */
   nonFinite?: 'error' | 'keep'
 }
@@ -125,6 +127,16 @@ export interface NativeSelection {
   snapshot(): Promise<Uint8Array>
 }
 
+/**
+ * Entries that the merging pass sets aside, so that emitDelta needs not read the inputs again: of each task those whose
+ * key reaches the lower end of the selection's window. What is missing (merged without it, beyond the limit, a full disk,
+ * a threshold below the window) is read from the inputs, with the same result. Its files have no name and vanish with it.
+ */
+export interface NativeSpill {
+  /** Gives the disk space back once no running job uses it. Idempotent. */
+  close(): void
+}
+
 /** Which index code: see docs/FORMAT.md. 'auto' takes the smaller, u16 on a tie. */
 export type IndexCode = 'u16' | 'bitmap'
 
@@ -147,6 +159,9 @@ export interface EmitJob {
   out: NativeFile
   offset: number
   nonFinite?: 'error' | 'keep'
+  /** What the merge has set aside, and the task's place in it. */
+  spill?: NativeSpill | null
+  place?: number
 }
 
 /** Where a tensor's delta landed in `out`. Lengths are without the padding; kept 0: nothing was written. */
@@ -369,6 +384,11 @@ export interface NativeBinding extends CodecBinding, DeviceBinding, ResidentBind
     new (tasks: { k: number; elements: number }[]): NativeSelection
     restore(snapshot: Uint8Array): Promise<NativeSelection>
   }
+  /** Files beside the path, at most so many bytes for each task, in task order. */
+  CandidateSpill: new (
+    beside: string,
+    tasks: { bytes: number }[],
+  ) => NativeSpill
   sampleResiduals(job: SampleJob, control: JobControl): Promise<void>
   mergeTensors(job: MergeJob, control: JobControl): Promise<MergeResult>
   countResiduals(job: CountJob, control: JobControl): Promise<void>

@@ -6,6 +6,7 @@ import { toTaskfoldError } from '../errors/to-taskfold-error.js'
 import { type OutputFolder, openOutputFolder } from '../io/atomic-output.js'
 import { resolveOutputTarget } from '../io/output-target.js'
 import type { Manifest } from '../pack/manifest-types.js'
+import { openSpill } from './candidate-spill.js'
 import { confirmTies } from './confirm-ties.js'
 import { FileTable } from './file-table.js'
 import { finishedSteps } from './finished-steps.js'
@@ -101,6 +102,7 @@ async function foldInto(
     binding,
     device,
     files,
+    spill: null,
     sync: new BackgroundSync(binding, sync ?? true),
     waitForDisk: sync ?? true,
     journal,
@@ -144,6 +146,15 @@ async function runPhases(run: FoldRun): Promise<Manifest> {
 
 /** θ* and the deltas of full fine-tunes; answers how many entries each keeps. */
 async function foldModels(run: FoldRun): Promise<Map<string, number>> {
+  const spill = openSpill(run)
+  try {
+    return await mergeAndEmit({ ...run, spill })
+  } finally {
+    spill?.close()
+  }
+}
+
+async function mergeAndEmit(run: FoldRun): Promise<Map<string, number>> {
   const targets = await makeMergedTargets(run)
   const thresholds = await foldMerge(run, targets)
   await foldCopy(run, targets)

@@ -18,12 +18,17 @@ struct EmitTensor {
   Region merged;
 };
 
+class CandidateSpill;
+
 enum class IndexCode { kU16, kBitmap, kAuto };
 
 struct EmitOptions {
   Threshold threshold;
   IndexCode index = IndexCode::kAuto;
   bool keep_non_finite = false;
+  /// What the merging pass has set aside, and the task's place in it; null: everything is read again.
+  const CandidateSpill* spill = nullptr;
+  size_t spill_task = 0;
 };
 
 /// A range of the output file.

@@ -16,7 +16,7 @@ constexpr size_t kMinPieceBytes = 32768;
 // Residuals are tallied in runs whose θ* and keys stay in the first-level cache.
 constexpr size_t kTallyRun = 4096;
 
-enum Slot : size_t { kLeafOut, kKeys, kBase, kTasks = kBase + 3 };
+enum Slot : size_t { kLeafOut, kKeys, kMarks, kSpilled, kBase, kTasks = kBase + 3 };
 
 /// Reads one piece of base and tasks in the storage dtype.
 struct PieceInputs {
@@ -36,12 +36,6 @@ const uint8_t* At(const void* bytes, size_t element, size_t item) {
   return static_cast<const uint8_t*>(bytes) + element * item;
 }
 
-/// Elements of a piece: a power of two, so that pieces tile a leaf.
-size_t PieceElements(size_t item, size_t tasks) {
-  const size_t bytes = std::clamp(std::bit_floor(kCacheBytes / (tasks + 2)), kMinPieceBytes, kLeafBytes);
-  return std::min<size_t>(bytes / item, TF_MAX_PIECE);
-}
-
 /// Without a selection: a NaN of any operand makes θ* NaN.
 void RefuseNaN(const TfBackend& backend, const MergeTensor& tensor, size_t n, uint64_t first,
                const PieceInputs& inputs, const void* merged, Scratch& scratch) {
@@ -52,9 +46,10 @@ void RefuseNaN(const TfBackend& backend, const MergeTensor& tensor, size_t n, ui
     ThrowNonFinite(tensor.name, tensor.dtype, first, n, {inputs.base, merged, inputs.tasks, 0});
 }
 
-/// Tallies one piece of one task into the selection. False when it holds a NaN and that is an error.
+/// Tallies one piece of one task into the selection, and marks its candidates in `bits` unless that is null.
+/// False when it holds a NaN and that is an error.
 bool CountPiece(const TfBackend& backend, Dtype dtype, size_t n, const void* merged, const void* task_values,
-                size_t task, bool keep_non_finite, Selection& selection, Scratch& scratch) {
+                size_t task, bool keep_non_finite, Selection& selection, uint64_t* bits, Scratch& scratch) {
   const size_t item = ItemSize(dtype);
   const TfWindow window = selection.Window(task);
   TfTally tally;
@@ -62,7 +57,12 @@ bool CountPiece(const TfBackend& backend, Dtype dtype, size_t n, const void* mer
   for (size_t i = 0; i < n; i += kTallyRun) {
     const size_t run = std::min(kTallyRun, n - i);
     const void* merged_run = merged ? At(merged, i, item) : nullptr;
-    backend.tally(static_cast<int32_t>(dtype), run, merged_run, At(task_values, i, item), window, &tally);
+    if (bits) {
+      backend.tally_marks(static_cast<int32_t>(dtype), run, merged_run, At(task_values, i, item), window, &tally,
+                          bits + i / 64);
+    } else {
+      backend.tally(static_cast<int32_t>(dtype), run, merged_run, At(task_values, i, item), window, &tally);
+    }
     if (tally.has_nan && !keep_non_finite) return false;
     selection.Count(task, tally);
   }
@@ -71,8 +71,13 @@ bool CountPiece(const TfBackend& backend, Dtype dtype, size_t n, const void* mer
 
 }  // namespace
 
-LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptions& options, Scratch& scratch,
-                      RunControl& control) {
+size_t PieceElements(size_t item, size_t tasks) {
+  const size_t bytes = std::clamp(std::bit_floor(kCacheBytes / (tasks + 2)), kMinPieceBytes, kLeafBytes);
+  return std::min<size_t>(bytes / item, TF_MAX_PIECE);
+}
+
+LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptions& options,
+                      CandidateSpill::Tensor* spilled, Scratch& scratch, RunControl& control) {
   const TfBackend& backend = ActiveBackend();
   const size_t item = ItemSize(tensor.dtype);
   const uint64_t first = leaf * (kLeafBytes / item);
@@ -89,9 +94,14 @@ LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptio
                   inputs.tasks.size(), options.lambda, merged);
     if (options.selection) {
       for (size_t t = 0; t < inputs.tasks.size(); t++) {
+        const bool spill = spilled && spilled->columns[t].wanted;
+        uint64_t* bits = spill ? scratch.Array<uint64_t>(kMarks, TF_MAX_PIECE / 64) : nullptr;
         if (!CountPiece(backend, tensor.dtype, n, merged, inputs.tasks[t], t, options.keep_non_finite,
-                        *options.selection, scratch)) {
+                        *options.selection, bits, scratch)) {
           ThrowNonFinite(tensor.name, tensor.dtype, first + done, n, {inputs.base, merged, inputs.tasks, 0});
+        }
+        if (spill) {
+          options.spill->Put(*spilled, t, first + done, n, bits, merged, inputs.tasks[t], scratch, kSpilled);
         }
       }
     } else if (!options.keep_non_finite) {
@@ -117,7 +127,8 @@ void CountBlock(const ResidualTensor& tensor, uint64_t block, Selection& selecti
   for (size_t t = 0; t < tensor.tasks.size(); t++) {
     if (!selection.Active(t)) continue;
     const void* task = ReadElements(backend, tensor.tasks[t], tensor.dtype, first, n, scratch, kTasks);
-    if (!CountPiece(backend, tensor.dtype, n, merged, task, t, keep_non_finite, selection, scratch)) {
+    if (!CountPiece(backend, tensor.dtype, n, merged, task, t, keep_non_finite, selection, nullptr,
+                    scratch)) {
       ThrowNonFinite(tensor.name, tensor.dtype, first, n, {nullptr, merged, {&task, 1}, t});
     }
   }

@@ -1,0 +1,29 @@
+#pragma once
+#include <vector>
+
+#include "ops/block_marks.h"
+#include "ops/candidate_spill.h"
+#include "ops/delta_writer.h"
+#include "ops/emit_delta.h"
+
+namespace taskfold {
+
+/// Marks a tensor and writes its values from what the merging pass has set aside, without the inputs.
+class SpillEmitter {
+ public:
+  explicit SpillEmitter(unsigned threads)
+      : group_(BlocksPerGroup(threads)), units_(group_), scratch_(group_) {}
+
+  /// As CpuEmitter: one start a block goes to `starts`, dense marks to `marks`. `source` has all pieces.
+  void Emit(const CandidateSpill& spill, const CandidateSpill::Tensor& source, size_t task,
+            const Threshold& threshold, uint64_t* ties, ArrayWriter& writer, MarkStore& marks,
+            std::vector<uint64_t>& starts, RunControl& control);
+
+ private:
+  size_t group_;
+  std::vector<MarkedBlock> units_;  // marks over candidates, one unit a piece
+  std::vector<Scratch> scratch_;
+  Scratch gathered_;
+};
+
+}  // namespace taskfold
