@@ -13,11 +13,12 @@ const SPARE = 1.5
 /** Margin of very small models, in bytes. */
 const SPARE_BYTES = 1024 * 1024
 
-/** Position in a block. */
-const POSITION_BYTES = 2
+/** The sample's window holds about 1 % of all entries; each of them takes 8 bytes more. */
+const WINDOW_BYTES_PER_ENTRY = 0.03 * 8
 
 /**
- * Bytes that setting candidates aside may take on the disk while a fold runs: position, value and θ* of each.
+ * Bytes that setting candidates aside may take on the disk while a fold runs: one bit an entry, their values, and
+ * the keys of those that the sample leaves in doubt.
  *
  * @param plan - what is folded
  * @returns bytes for each task; null when it does not pay
@@ -30,7 +31,7 @@ export function spillBytes({
   const kept = keptCount(settings.density, elements)
   if (kept === 0 || settings.density > MAX_DENSITY) return null
   const widest = mergeable.reduce((most, { dtype }) => Math.max(most, floatBytes(dtype)), 0)
-  return Math.ceil(kept * (2 * widest + POSITION_BYTES) * SPARE) + SPARE_BYTES
+  return Math.ceil(kept * widest * SPARE + elements * (1 / 8 + WINDOW_BYTES_PER_ENTRY)) + SPARE_BYTES
 }
 
 /**

@@ -42,7 +42,8 @@ CandidateSpillObject::CandidateSpillObject(const Napi::CallbackInfo& info)
   std::vector<uint64_t> limits;
   ForEachObject(wrapper, "tasks", [&](Napi::Object task) { limits.push_back(ReadCount(task, "bytes")); });
   info.This().As<Napi::Object>().TypeTag(&kTag);
-  shared_ = std::make_shared<SharedSpill>(std::make_unique<CandidateSpill>(std::move(beside), std::move(limits)));
+  shared_ =
+      std::make_shared<SharedSpill>(std::make_unique<CandidateSpill>(std::move(beside), std::move(limits)));
 }
 
 Napi::Value CandidateSpillObject::Close(const Napi::CallbackInfo& info) {

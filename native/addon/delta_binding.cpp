@@ -55,7 +55,8 @@ Napi::Value BindEmitDelta(const Napi::CallbackInfo& info) {
   if (spill->get()) options.spill_task = ReadCount(job, "place");
   return StartJob(
       info.Env(), info[1], std::move(pins),
-      [tensors = std::move(tensors), options, out, offset, spill = std::move(spill)](RunControl& control) mutable {
+      [tensors = std::move(tensors), options, out, offset,
+       spill = std::move(spill)](RunControl& control) mutable {
         const auto spilled = std::move(spill);
         options.spill = spilled->get();
         return EmitDelta(tensors, options, out, offset, control);

@@ -58,8 +58,9 @@ class MaskWriter {
 /// Element by element: what a run's marks are when it holds a NaN, and at the end of a piece.
 template <Dtype kDtype, bool kHasMerged>
 void TallyScalar(size_t begin, size_t end, const typename Storage<kDtype>::Raw* merged,
-                 const typename Storage<kDtype>::Raw* task, TfWindow window, TfTally* tally, uint64_t* bits) {
-  for (size_t w = begin / 64; w < (end + 63) / 64; w++) bits[w] = 0;
+                 const typename Storage<kDtype>::Raw* task, TfWindow window, TfTally* tally, uint64_t* bits,
+                 uint64_t* inside) {
+  for (size_t w = begin / 64; w < (end + 63) / 64; w++) bits[w] = inside[w] = 0;
   for (size_t i = begin; i < end; i++) {
     const uint32_t key = ScalarKey<kDtype, kHasMerged>(merged, task, i);
     if (key == kNaNKey) tally->has_nan = 1;
@@ -68,6 +69,7 @@ void TallyScalar(size_t begin, size_t end, const typename Storage<kDtype>::Raw* 
       tally->above++;
     } else if (key >= window.low) {
       tally->keys[tally->inside++] = key;
+      inside[i / 64] |= uint64_t{1} << (i % 64);
     }
   }
 }
@@ -76,7 +78,7 @@ void TallyScalar(size_t begin, size_t end, const typename Storage<kDtype>::Raw* 
 template <Dtype kDtype, bool kHasMerged>
 HWY_INLINE bool TallyRun(size_t n, const typename Storage<kDtype>::Raw* merged,
                          const typename Storage<kDtype>::Raw* task, TfWindow window, TfTally* tally,
-                         uint64_t* bits) {
+                         uint64_t* bits, uint64_t* hits) {
   const DI di;
   const size_t lanes = hn::Lanes(di);
   // Highway has no ≥ for integers: compare with one less.
@@ -102,7 +104,8 @@ HWY_INLINE bool TallyRun(size_t n, const typename Storage<kDtype>::Raw* merged,
     memcpy(&mark, bits + w, sizeof mark);
     memcpy(&high, over + w, sizeof high);
     total += static_cast<uint64_t>(__builtin_popcountll(high));
-    for (uint64_t hit = mark & ~high; hit != 0; hit &= hit - 1) {
+    hits[w] = mark & ~high;
+    for (uint64_t hit = hits[w]; hit != 0; hit &= hit - 1) {
       const size_t i = w * 64 + static_cast<size_t>(__builtin_ctzll(hit));
       tally->keys[inside++] = ScalarKey<kDtype, kHasMerged>(merged, task, i);
     }
@@ -122,14 +125,17 @@ void TallyPiece(size_t n, const void* merged_bytes, const void* task_bytes, TfWi
   tally->above = 0;
   tally->inside = 0;
   tally->has_nan = 0;
-  uint64_t unwanted[kTallyRun / 64];
+  uint64_t unwanted[2 * kTallyRun / 64];
   for (size_t i = 0; i < n; i += kTallyRun) {
     const size_t run = HWY_MIN(kTallyRun, n - i);
     const Raw* merged_run = kHasMerged ? merged + i : merged;
     uint64_t* marks = bits ? bits + i / 64 : unwanted;
+    uint64_t* hits = bits ? marks + (n + 63) / 64 : unwanted + kTallyRun / 64;
     size_t whole = run / 64 * 64;
-    if (!TallyRun<kDtype, kHasMerged>(whole, merged_run, task + i, window, tally, marks)) whole = 0;
-    if (whole < run) TallyScalar<kDtype, kHasMerged>(whole, run, merged_run, task + i, window, tally, marks);
+    if (!TallyRun<kDtype, kHasMerged>(whole, merged_run, task + i, window, tally, marks, hits)) whole = 0;
+    if (whole < run) {
+      TallyScalar<kDtype, kHasMerged>(whole, run, merged_run, task + i, window, tally, marks, hits);
+    }
   }
 }
 

@@ -20,8 +20,15 @@ class SpillEmitter {
             std::vector<uint64_t>& starts, RunControl& control);
 
  private:
+  /// One piece while its group is worked on.
+  struct Unit {
+    size_t elements = 0;
+    uint64_t below = 0, equal = 0;  // doubtful ones below the threshold, and at it
+    uint64_t ties = 0;              // of the equal ones, the first that are kept
+    uint8_t* raw = nullptr;         // as it lies in the spill
+  };
   size_t group_;
-  std::vector<MarkedBlock> units_;  // marks over candidates, one unit a piece
+  std::vector<Unit> units_;
   std::vector<Scratch> scratch_;
   Scratch gathered_;
 };

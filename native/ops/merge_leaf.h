@@ -12,8 +12,8 @@ struct LeafDigests {
   Digest merged, base;
 };
 
-/// Elements of a piece of a tensor with so many tasks: a power of two from 64 on, so that pieces tile leaves and
-/// blocks.
+/// Elements of a piece of a tensor with so many tasks: a power of two from 64 on, so that pieces tile leaves
+/// and blocks.
 size_t PieceElements(size_t item, size_t tasks);
 
 /// Merges, counts and stores one leaf of a tensor; returns its digests (base: only of the storage dtype).

@@ -23,7 +23,7 @@ void CheckTasks(const std::string& name, uint64_t elements, const std::vector<Op
 
 /// Where each tensor's candidates go; null: nowhere.
 std::vector<std::shared_ptr<CandidateSpill::Tensor>> BeginSpill(const std::vector<MergeTensor>& tensors,
-                                                const MergeOptions& options) {
+                                                                const MergeOptions& options) {
   std::vector<std::shared_ptr<CandidateSpill::Tensor>> spilled(tensors.size());
   if (!options.spill || !options.selection) return spilled;
   std::vector<TfWindow> windows;
