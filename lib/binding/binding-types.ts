@@ -73,6 +73,8 @@ export interface MergeJob {
   lambda: number
   /** Counts |θt − θ*| of all tasks into the current windows in the same pass. */
   selection?: NativeSelection | null
+  /** Gets the candidates of all tasks in the same pass; only with a selection, and not used on a device. */
+  spill?: NativeSpill | null
   /** 'error' (default): a NaN rejects with NON_FINITE. 'keep': NaN ranks above infinity. */
   nonFinite?: 'error' | 'keep'
 }
@@ -127,6 +129,16 @@ export interface NativeSelection {
   snapshot(): Promise<Uint8Array>
 }
 
+/**
+ * Entries that the merging pass sets aside, so that emitDelta needs not read the inputs again: of each task those whose
+ * key reaches the lower end of the selection's window. What is missing (merged without it, beyond the limit, a full disk,
+ * a threshold below the window) is read from the inputs, with the same result. Its files have no name and vanish with it.
+ */
+export interface NativeSpill {
+  /** Gives the disk space back once no running job uses it. Idempotent. */
+  close(): void
+}
+
 /** Which index code: see docs/FORMAT.md, "Delta files". `all`: every entry is kept, and no position is stored. */
 export type IndexCode = 'u16' | 'bitmap' | 'rice' | 'all'
 
@@ -161,6 +173,9 @@ export interface EmitJob {
   offset: number
   /** Codecs sign and int4 can't code what is not finite: NON_FINITE whatever this says. */
   nonFinite?: 'error' | 'keep'
+  /** What the merge has set aside, and the task's place in it. */
+  spill?: NativeSpill | null
+  place?: number
 }
 
 /** Where a tensor's delta landed in `out`. Arrays that its codes lack have length 0; kept 0: nothing was written. */
@@ -396,6 +411,11 @@ export interface NativeBinding extends CodecBinding, DeviceBinding, HostBinding,
     new (tasks: { k: number; elements: number }[]): NativeSelection
     restore(snapshot: Uint8Array): Promise<NativeSelection>
   }
+  /** Files beside the path, at most so many bytes for each task, in task order. */
+  CandidateSpill: new (
+    beside: string,
+    tasks: { bytes: number }[],
+  ) => NativeSpill
   sampleResiduals(job: SampleJob, control: JobControl): Promise<void>
   mergeTensors(job: MergeJob, control: JobControl): Promise<MergeResult>
   countResiduals(job: CountJob, control: JobControl): Promise<void>
