@@ -10,10 +10,12 @@
 import type { CodecBinding, CodedDelta } from './codec-types.js'
 import type { DeviceBinding, NativeDeviceSet } from './device-types.js'
 import type { ResidentBinding } from './resident-types.js'
+import type { NativeSpill } from './spill-types.js'
 
 export type * from './codec-types.js'
 export type * from './device-types.js'
 export type * from './resident-types.js'
+export type * from './spill-types.js'
 
 /** Floating dtypes the kernels compute with, by their safetensors names. */
 export type FloatDtype = 'F32' | 'F16' | 'BF16' | 'F8_E4M3' | 'F8_E5M2'
@@ -125,16 +127,6 @@ export interface NativeSelection {
   thresholds(): Threshold[]
   /** Windows and counts as bytes, for the resume journal. */
   snapshot(): Promise<Uint8Array>
-}
-
-/**
- * Entries that the merging pass sets aside, so that emitDelta needs not read the inputs again: of each task those whose
- * key reaches the lower end of the selection's window. What is missing (merged without it, beyond the limit, a full disk,
- * a threshold below the window) is read from the inputs, with the same result. Its files have no name and vanish with it.
- */
-export interface NativeSpill {
-  /** Gives the disk space back once no running job uses it. Idempotent. */
-  close(): void
 }
 
 /** Which index code: see docs/FORMAT.md. 'auto' takes the smaller, u16 on a tie. */
