@@ -37,8 +37,8 @@ void Trim(const Piece& piece, const Doubtful* doubtful, uint64_t* bits, const ui
 }  // namespace
 
 void SpillEmitter::Emit(const CandidateSpill& spill, const CandidateSpill::Tensor& source, size_t task,
-                        const Threshold& threshold, uint64_t* ties, ValueStore& kept_values,
-                        MarkStore& marks, std::vector<uint64_t>& starts, RunControl& control) {
+                        const Threshold& threshold, uint64_t* ties, ValueStore& kept_values, MarkStore& marks,
+                        std::vector<uint64_t>& starts, RunControl& control) {
   const size_t item = ItemSize(source.dtype), size = source.piece_elements;
   const std::vector<Piece>& pieces = source.columns[task].pieces;
   uint64_t kept = 0;

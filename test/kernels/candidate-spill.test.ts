@@ -8,7 +8,6 @@ import { type NativeError, native } from './addon.js'
 import { differ, type RegionMaker, regionMaker } from './regions.js'
 import { type SelectionTensor, selectionTensor } from './run-selection.js'
 
-const TASKS = 2
 const LAMBDA = Math.fround(0.4)
 const PLENTY = 2 ** 32
 
