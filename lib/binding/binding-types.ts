@@ -7,8 +7,8 @@
  * place of a task in the job, or 'task' where there is one; 'b', 'a', 'matrix', 'minus', 'outB', 'outA').
  */
 
-import type { CodecBinding, CodedDelta } from './codec-types.js'
-import type { DeltaRegions, EmitJob, EmitResult, ScatterTensor } from './delta-types.js'
+import type { CodecBinding } from './codec-types.js'
+import type { EmitJob, EmitResult, ScatterTensor } from './delta-types.js'
 import type { DeviceBinding, NativeDeviceSet } from './device-types.js'
 import type { HostBinding } from './host-types.js'
 import type { ResidentBinding } from './resident-types.js'

@@ -94,7 +94,7 @@ export async function emitStream(
 }
 
 function planFile(
-  run: FoldRun,
+  _run: FoldRun,
   task: PlannedTask,
   same: ReadonlySet<string>,
   coded: boolean,
