@@ -19,6 +19,8 @@ import sys
 
 import numpy as np
 
+from read_streams import Rans, check_padding, read_step, read_table
+
 BLOCK = 65536
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16,
@@ -88,54 +90,6 @@ class Bits:
         assert self.bits.size - self.at < 8 and not self.bits[self.at :].any()
 
 
-class Rans:
-    """Two states of 32 bits that share words of 16, symbols of 12 bits."""
-
-    def __init__(self, data):
-        words = np.frombuffer(data, dtype="<u2").astype(np.int64)
-        self.states = [int(words[0] | words[1] << 16), int(words[2] | words[3] << 16)]
-        self.words = iter(words[4:].tolist())
-
-    def refill(self, which):
-        if self.states[which] < 65536:
-            self.states[which] = self.states[which] << 16 | next(self.words)
-
-    def symbol(self, which, table):
-        frequencies, starts, slots = table
-        state = self.states[which]
-        symbol = int(slots[state & 4095])
-        self.states[which] = int(frequencies[symbol]) * (state >> 12) + (state & 4095) - int(starts[symbol])
-        self.refill(which)
-        return symbol
-
-    def finish(self):
-        assert self.states == [65536, 65536] and next(self.words, None) is None
-
-
-def read_varint(data, at):
-    """Gives a LEB128 number and where the next thing begins."""
-    value, shift = 0, 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, at
-
-
-def read_table(data, at):
-    """Gives (frequencies, starts, symbol of each slot) and where the next thing begins."""
-    count, at = read_varint(data, at)
-    frequencies = []
-    for _ in range(count):
-        frequency, at = read_varint(data, at)
-        frequencies.append(frequency)
-    assert sum(frequencies) == 4096 and frequencies[-1] > 0
-    frequencies = np.array(frequencies)
-    return (frequencies, np.cumsum(frequencies) - frequencies, np.repeat(np.arange(count), frequencies)), at
-
-
 def read_offsets(data, count):
     """Offsets of the streams of blocks, and where what follows them begins."""
     width = 4 if count < 2**29 else 8
@@ -143,10 +97,6 @@ def read_offsets(data, count):
     offsets = np.frombuffer(data[:length], dtype="<u%d" % width).astype(np.int64)
     assert offsets[0] == 0 and (np.diff(offsets) >= 0).all()
     return offsets, length
-
-
-def check_padding(data, used):
-    assert len(data) == (used + 7) // 8 * 8 and not any(data[used:])
 
 
 def read_rice(index, starts, count):
@@ -241,11 +191,14 @@ def apply_delta(base, tensor, stem, stored):
     elif values == "coded":
         out[positions] = read_coded(stored[stem + ".value"][2], starts, BITS[dtype] // 8, count)
     else:
-        added = read_added(tensor, stem, stored)
-        positions, added = positions[added != 0], added[added != 0]
-        sums = widen(out[positions], dtype) + added
-        out[positions] = round_items(sums, dtype)
+        add_values(out, positions, read_added(tensor, stem, stored), dtype)
     return out
+
+
+def add_values(items, positions, added, dtype):
+    """Adds float32 numbers to items at `positions`; a zero, also a negative one, leaves the bits as they are."""
+    positions, added = positions[added != 0], added[added != 0]
+    items[positions] = round_items(widen(items[positions], dtype) + added, dtype)
 
 
 def float_values(dtype):
@@ -334,6 +287,52 @@ def read_delta(family, task, entry):
     return model
 
 
+def read_stream(family, task, entry):
+    """Gives {name: (dtype, shape, bytes)} of a full fine-tune whose remainder is one stream."""
+    merged = read_checkpoint(os.path.join(family, "merged"))
+    stored, metadata = read_safetensors(os.path.join(family, "tasks", task, "delta.safetensors"))
+    header = json.loads(metadata["taskfold"])
+    assert header["format"] == 1 and header["codec"] == entry["codec"] and header["task"] == task
+    assert header["absent"] == sorted(header["absent"], key=str.encode)
+    left = set(stored)
+    model, coded = {}, {}
+    for name, tensor in header["tensors"].items():
+        kind, dtype, shape = tensor["kind"], tensor["dtype"], tensor["shape"]
+        stem = tensor.get("stem", name)
+        if kind == "whole":
+            model[name] = (dtype, shape, stored[stem][2])
+            left.remove(stem)
+        elif kind == "same":
+            model[name] = merged[name]
+        elif kind == "rows":
+            assert "kept" not in tensor and "index" not in tensor
+            elements = tensor["rows"] * int(np.prod(shape[1:], dtype=np.int64))
+            coded[name] = (dtype, shape, as_items(merged[name][2], dtype)[:elements].copy(), stored[stem + ".rows"][2])
+            left.remove(stem + ".rows")
+    for name, (dtype, shape, data) in merged.items():
+        if name not in header["tensors"] and name not in header["absent"]:
+            assert dtype in ("F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"), name
+            coded[name] = (dtype, shape, as_items(data, dtype).copy(), b"")
+    order = [name for name in sorted(coded, key=str.encode) if coded[name][2].size > 0]
+    assert (header["coded"] is None) == (order == [])
+    if order:
+        tables, directory, codes = (header["coded"][key] for key in ("tables", "directory", "codes"))
+        left -= {tables, directory, codes}
+        sizes = [coded[name][2].size for name in order]
+        values = read_step(stored[tables][2], stored[directory][2], stored[codes][2], sizes, header["step"])
+        for name, (positions, added) in zip(order, values):
+            add_values(coded[name][2], positions, added, coded[name][0])
+    assert not left, left
+    for name, (dtype, shape, items, rows) in coded.items():
+        model[name] = (dtype, shape, items.tobytes() + rows)
+    for name, tensor in header["tensors"].items():
+        if tensor["kind"] == "alias":
+            model[name] = (tensor["dtype"], tensor["shape"], model[tensor["of"]][2])
+    for name, (dtype, shape, data) in model.items():
+        assert len(data) * 8 == int(np.prod(shape, dtype=np.int64)) * BITS[dtype], name
+    return model
+
+
 def decode_floats(data, dtype):
     """Bytes of F32, F16 or BF16 as float64."""
     if dtype == "BF16":
@@ -403,6 +402,8 @@ def read_task(family, task, base=None):
     entry = next(entry for entry in manifest["tasks"] if entry["name"] == task)
     if entry["codec"] == "lora":
         return read_lora(family, task, manifest, base)
+    if entry["codec"] == "step":
+        return read_stream(family, task, entry)
     assert entry["codec"] in ("exact", "sign", "int4")
     return read_delta(family, task, entry)
 
