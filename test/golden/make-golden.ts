@@ -36,10 +36,11 @@ export async function goldenRows(family: string): Promise<Record<string, GoldenR
   return result
 }
 
-type Tensor = { name: string; dtype: Dtype; shape: number[]; data: Uint8Array }
+/** A tensor with its bytes. */
+export type Tensor = { name: string; dtype: Dtype; shape: number[]; data: Uint8Array }
 
 /** Few bits of mantissa in common to all dtypes: the high bytes of an f32 make a bf16, an f16 needs its own. */
-function encode(dtype: Dtype, values: Float64Array): Uint8Array {
+export function encode(dtype: Dtype, values: Float64Array): Uint8Array {
   const f32 = Float32Array.from(values)
   if (dtype === 'F32') return new Uint8Array(f32.buffer)
   if (dtype === 'BF16')
@@ -68,7 +69,8 @@ const floats: [name: string, dtype: Dtype, shape: number[], share: number][] = [
   ['layer.zero', 'F32', [0, 7], 1],
 ]
 
-function model(seed: number): Tensor[] {
+/** Tensors of the golden base (seed 0) or of a task: every kind of description, every floating dtype. */
+export function model(seed: number): Tensor[] {
   const tensors: Tensor[] = []
   for (const [i, [name, dtype, shape, share]] of floats.entries()) {
     const elements = shape.reduce((product, extent) => product * extent, 1)
