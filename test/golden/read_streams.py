@@ -12,6 +12,7 @@ class Rans:
     def __init__(self, data):
         words = np.frombuffer(data, dtype="<u2").astype(np.int64)
         self.states = [int(words[0] | words[1] << 16), int(words[2] | words[3] << 16)]
+        assert min(self.states) >= 65536
         self.words = iter(words[4:].tolist())
 
     def refill(self, which):
@@ -61,6 +62,7 @@ def read_varint(data, at):
         value |= (byte & 127) << shift
         shift += 7
         if byte < 128:
+            assert byte > 0 or shift == 7, "not the shortest form"
             return value, at
 
 
@@ -99,6 +101,7 @@ def step_blocks(sizes):
 def read_step(tables, directory, codes, sizes, step):
     """Gives for each coded tensor the positions of its nonzero codes and what they add, as float32."""
     count, at = read_varint(tables, 0)
+    assert count <= 256
     pairs = []
     for _ in range(count):
         run, at = read_table(tables, at)
@@ -118,6 +121,7 @@ def read_step(tables, directory, codes, sizes, step):
         if not segments:
             continue
         words, at = read_varint(directory, at)
+        assert words <= 4 * sum(entries for _, _, _, entries, _ in segments)
         rans = Rans(codes[front : front + 8 + 2 * words])
         front += 8 + 2 * words
         for tensor, begin, elements, entries, (run, level) in segments:
