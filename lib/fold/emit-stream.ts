@@ -146,9 +146,9 @@ async function codeTask(
 }
 
 function batchesOf(coded: readonly MergeableTensor[], tensors: readonly CodecTensor[]) {
-  let next = 0
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
   return makeBatches(coded).map((batch) => ({
-    tensors: tensors.slice(next, (next += batch.length)),
+    tensors: batch.map(({ name }) => byName.get(name)!),
     bytes: (task: PlannedTask) => batch.reduce((sum, tensor) => sum + emitBytes(task, tensor), 0),
   }))
 }

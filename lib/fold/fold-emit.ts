@@ -132,6 +132,8 @@ async function emitBatch(emission: Emission, batch: readonly MergeableTensor[], 
     out,
     offset: start,
     nonFinite,
+    spill: run.spill,
+    place: task.place,
   }
   const result = await runJob(run, (binding, control) => binding.emitDelta(job, control), {
     phase,

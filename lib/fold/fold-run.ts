@@ -1,5 +1,11 @@
 import type { BackgroundSync } from '../binding/background-sync.js'
-import type { JobControl, NativeBinding, NativeRegion, Threshold } from '../binding/binding-types.js'
+import type {
+  JobControl,
+  NativeBinding,
+  NativeRegion,
+  NativeSpill,
+  Threshold,
+} from '../binding/binding-types.js'
 import { type CallContext, callNative } from '../binding/call-native.js'
 import type { OpenedDevice } from '../binding/choose-device.js'
 import { createProgress, type OnProgress, type ProgressCounter, type ProgressPhase } from '../io/progress.js'
@@ -21,6 +27,8 @@ export interface FoldRun {
   /** Where native jobs run. Not part of the digest: the bytes are the same on each. */
   readonly device: OpenedDevice
   readonly files: FileTable
+  /** Candidates that the merge sets aside for the deltas; null: the deltas read the inputs again. */
+  readonly spill: NativeSpill | null
   readonly sync: BackgroundSync
   /** False: nothing is synced. */
   readonly waitForDisk: boolean

@@ -7,6 +7,7 @@ import { type OutputFolder, openOutputFolder } from '../io/atomic-output.js'
 import { resolveOutputTarget } from '../io/output-target.js'
 import type { Manifest } from '../pack/manifest-types.js'
 import type { TaskFacts } from './build-manifest.js'
+import { openSpill } from './candidate-spill.js'
 import { confirmTies } from './confirm-ties.js'
 import { emitStream } from './emit-stream.js'
 import { FileTable } from './file-table.js'
@@ -103,6 +104,7 @@ async function foldInto(
     binding,
     device,
     files,
+    spill: null,
     sync: new BackgroundSync(binding, sync ?? true),
     waitForDisk: sync ?? true,
     journal,
@@ -146,6 +148,15 @@ async function runPhases(run: FoldRun): Promise<Manifest> {
 
 /** θ* and the deltas of full fine-tunes; answers how many entries each keeps. */
 async function foldModels(run: FoldRun): Promise<Map<string, TaskFacts>> {
+  const spill = openSpill(run)
+  try {
+    return await mergeAndEmit({ ...run, spill })
+  } finally {
+    spill?.close()
+  }
+}
+
+async function mergeAndEmit(run: FoldRun): Promise<Map<string, TaskFacts>> {
   const targets = await makeMergedTargets(run)
   const stream = run.plan.settings.codec === 'step'
   const thresholds = stream ? await foldMergeOnly(run, targets) : await foldMerge(run, targets)

@@ -29,6 +29,7 @@ export async function mergeBatch(
   selection: MergeJob['selection'],
 ): Promise<{ merged: string[]; base: string[] }> {
   const { settings } = run.plan
+  const { spill } = run
   const tensors = batches[batch]!
   const job = taskArithmetic.job(
     tensors.map((tensor) => mergeOperands(run, targets, tensor)),
@@ -36,7 +37,8 @@ export async function mergeBatch(
   )
   const result = await runJob(
     run,
-    (binding, control) => binding.mergeTensors({ ...job, selection, nonFinite: settings.nonFinite }, control),
+    (binding, control) =>
+      binding.mergeTensors({ ...job, selection, spill, nonFinite: settings.nonFinite }, control),
     { phase },
   )
   const { file } = targets.places.get(tensors.at(-1)!.name)!

@@ -4,6 +4,7 @@
 
 #include "addon/addon_data.h"
 #include "addon/bindings.h"
+#include "addon/candidate_spill_object.h"
 #include "addon/wrapped.h"
 
 namespace taskfold {
@@ -23,10 +24,12 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   CancelObject::Define(env);
   SelectionObject::Define(env);
   DeviceSetObject::Define(env);
+  CandidateSpillObject::Define(env);
   exports.Set("CancelToken", AddonData::Of(env).cancel_class.Value());
   exports.Set("Selection", AddonData::Of(env).selection_class.Value());
   exports.Set("StepEncoder", StepEncoderClass(env));
   exports.Set("Histogram", HistogramClass(env));
+  exports.Set("CandidateSpill", AddonData::Of(env).spill_class.Value());
   const auto function = [&](const char* name, Napi::Value (*callback)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, callback, name));
   };

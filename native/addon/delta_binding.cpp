@@ -1,6 +1,7 @@
 #include "addon/argument.h"
 #include "addon/async_job.h"
 #include "addon/bindings.h"
+#include "addon/candidate_spill_object.h"
 #include "ops/compare_tensors.h"
 #include "ops/delta_scatter.h"
 #include "ops/emit_delta.h"
@@ -82,9 +83,14 @@ Napi::Value BindEmitDelta(const Napi::CallbackInfo& info) {
   options.values = ReadEmitValues(job);
   const std::shared_ptr<File> out = ReadFile(info.Env(), job.Get("out"), "out");
   const uint64_t offset = ReadCount(job, "offset");
+  auto spill = std::make_shared<SpillUse>(info.Env(), ReadSpill(job, "spill"), false);
+  if (spill->get()) options.spill_task = ReadCount(job, "place");
   return StartJob(
       info.Env(), info[1], std::move(pins),
-      [tensors = std::move(tensors), options, out, offset](RunControl& control) {
+      [tensors = std::move(tensors), options, out, offset,
+       spill = std::move(spill)](RunControl& control) mutable {
+        const auto spilled = std::move(spill);
+        options.spill = spilled->get();
         return EmitDelta(tensors, options, out, offset, control);
       },
       [](Napi::Env env, EmitResult& result) -> Napi::Value { return EmitResultValue(env, result); });

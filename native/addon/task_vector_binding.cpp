@@ -3,6 +3,7 @@
 #include "addon/argument.h"
 #include "addon/async_job.h"
 #include "addon/bindings.h"
+#include "addon/candidate_spill_object.h"
 #include "addon/error_value.h"
 #include "addon/string_array.h"
 #include "ops/task_vector.h"
@@ -51,11 +52,15 @@ Napi::Value BindMergeTensors(const Napi::CallbackInfo& info) {
   options.lambda = ReadLambda(job);
   options.keep_non_finite = ReadKeepNonFinite(job);
   auto use = std::make_shared<SelectionUse>(info.Env(), ReadSelection(job, "selection", true), false);
+  auto spill = std::make_shared<SpillUse>(info.Env(), ReadSpill(job, "spill"), true);
   return StartJob(
       info.Env(), info[1], std::move(pins),
-      [tensors = std::move(tensors), options, use = std::move(use)](RunControl& control) mutable {
+      [tensors = std::move(tensors), options, use = std::move(use),
+       spill = std::move(spill)](RunControl& control) mutable {
         const auto done = std::move(use);
+        const auto spilled = std::move(spill);
         options.selection = done->get();
+        options.spill = spilled->get();
         return MergeTensors(tensors, options, control);
       },
       [](Napi::Env env, MergeFingerprints& fingerprints) -> Napi::Value {

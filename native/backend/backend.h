@@ -50,6 +50,10 @@ typedef struct TfBackend {
   /// Ranks u = task − merged: tallies keys against the window. merged null: u = task.
   void (*tally)(int32_t dtype, size_t n, const void* merged, const void* task, TfWindow window,
                 TfTally* tally);
+  /// The same; also sets bit i of bits (LSB first, ⌈n/64⌉ words, spare bits 0) where the key is ≥ window.low,
+  /// and of the ⌈n/64⌉ words behind them where it is inside the window.
+  void (*tally_marks)(int32_t dtype, size_t n, const void* merged, const void* task, TfWindow window,
+                      TfTally* tally, uint64_t* bits);
   /// Sets bit i of marks (LSB first, ⌈n/64⌉ words, spare bits 0) where key(task[i] − merged[i]) ≥ threshold.
   void (*mark)(int32_t dtype, size_t n, const void* merged, const void* task, uint32_t threshold,
                uint64_t* bits, TfMarks* marks);

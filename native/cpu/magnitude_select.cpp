@@ -27,52 +27,116 @@ HWY_INLINE uint32_t ScalarKey(const typename Storage<kDtype>::Raw* merged,
   return MagnitudeKey(u);
 }
 
-template <Dtype kDtype, bool kHasMerged>
-void TallyPiece(size_t n, const void* merged_bytes, const void* task_bytes, TfWindow window, TfTally* tally) {
-  using Raw = typename Storage<kDtype>::Raw;
-  const DI di;
-  const size_t lanes = hn::Lanes(di);
-  const auto* merged = static_cast<const Raw*>(merged_bytes);
-  const auto* task = static_cast<const Raw*>(task_bytes);
-  // Highway has no ≥ for integers: compare with one less.
-  const auto below_low = hn::Set(di, static_cast<int32_t>(window.low) - 1);
-  const auto last = hn::Set(di, static_cast<int32_t>(window.end) - 1);
-  const auto nan_key = hn::Set(di, static_cast<int32_t>(kNaNKey));
-  auto above = hn::Zero(di);  // minus the number of keys ≥ end, per lane
-  auto any_nan = hn::Zero(di);
-  uint32_t inside = 0;
-  size_t i = 0;
-  HWY_ALIGN int32_t keys_now[HWY_MAX_BYTES / 4];
-  for (; i + lanes <= n; i += lanes) {
-    const auto keys = KeyLanes(Residual<kDtype, kHasMerged>(merged + i, task + i));
-    const auto over = hn::Gt(keys, last);
-    above = hn::Add(above, hn::VecFromMask(di, over));
-    any_nan = hn::Or(any_nan, hn::VecFromMask(di, hn::Eq(keys, nan_key)));
-    const auto hit = hn::AndNot(over, hn::Gt(keys, below_low));
-    if (HWY_UNLIKELY(!hn::AllFalse(di, hit))) {
-      hn::Store(keys, di, keys_now);
-      for (uint64_t bits = MaskBits(hit); bits != 0; bits &= bits - 1) {
-        tally->keys[inside++] = static_cast<uint32_t>(keys_now[__builtin_ctzll(bits)]);
+/// Elements that are compared before the few inside the window are looked at: their marks stay in the
+/// first-level cache, and the loops stay free of branches that nothing predicts.
+constexpr size_t kTallyRun = 4096;
+
+/// Masks of consecutive vectors as bits, one behind the other.
+class MaskWriter {
+ public:
+  explicit MaskWriter(uint64_t* bits) : at_(reinterpret_cast<uint8_t*>(bits)) {}
+  /// `lanes` lanes at a time; with four, two masks share a byte.
+  template <class M>
+  HWY_INLINE void Put(M mask, size_t i) {
+    const DI di;
+    if constexpr (HWY_MAX_BYTES / 4 >= 8) {
+      hn::StoreMaskBits(di, mask, at_ + i / 8);
+    } else {
+      const auto bits = static_cast<uint8_t>(MaskBits(mask));
+      if (i % 8 == 0) {
+        at_[i / 8] = bits;
+      } else {
+        at_[i / 8] = static_cast<uint8_t>(at_[i / 8] | bits << (i % 8));
       }
     }
   }
-  uint64_t above_total = 0;
-  HWY_ALIGN int32_t counts[HWY_MAX_BYTES / 4];
-  hn::Store(above, di, counts);
-  for (size_t lane = 0; lane < lanes; lane++) above_total += static_cast<uint64_t>(-counts[lane]);
-  bool has_nan = !hn::AllFalse(di, hn::Ne(any_nan, hn::Zero(di)));
-  for (; i < n; i++) {
+
+ private:
+  uint8_t* at_;
+};
+
+/// Element by element: what a run's marks are when it holds a NaN, and at the end of a piece.
+template <Dtype kDtype, bool kHasMerged>
+void TallyScalar(size_t begin, size_t end, const typename Storage<kDtype>::Raw* merged,
+                 const typename Storage<kDtype>::Raw* task, TfWindow window, TfTally* tally, uint64_t* bits,
+                 uint64_t* inside) {
+  for (size_t w = begin / 64; w < (end + 63) / 64; w++) bits[w] = inside[w] = 0;
+  for (size_t i = begin; i < end; i++) {
     const uint32_t key = ScalarKey<kDtype, kHasMerged>(merged, task, i);
-    has_nan |= key == kNaNKey;
+    if (key == kNaNKey) tally->has_nan = 1;
+    if (key >= window.low) bits[i / 64] |= uint64_t{1} << (i % 64);
     if (key >= window.end) {
-      above_total++;
+      tally->above++;
     } else if (key >= window.low) {
-      tally->keys[inside++] = key;
+      tally->keys[tally->inside++] = key;
+      inside[i / 64] |= uint64_t{1} << (i % 64);
     }
   }
-  tally->above = above_total;
+}
+
+/// Tallies whole words of a run of [0, n). False: a NaN is among them, and nothing was tallied.
+template <Dtype kDtype, bool kHasMerged>
+HWY_INLINE bool TallyRun(size_t n, const typename Storage<kDtype>::Raw* merged,
+                         const typename Storage<kDtype>::Raw* task, TfWindow window, TfTally* tally,
+                         uint64_t* bits, uint64_t* hits) {
+  const DI di;
+  const size_t lanes = hn::Lanes(di);
+  // Highway has no ≥ for integers: compare with one less.
+  const auto below_low = hn::Set(di, static_cast<int32_t>(window.low) - 1);
+  const auto last = hn::Set(di, static_cast<int32_t>(window.end) - 1);
+  const auto magnitude_bits = hn::Set(di, 0x7FFFFFFF);
+  auto largest = hn::Zero(di);
+  uint64_t over[kTallyRun / 64];
+  MaskWriter marked(bits), above(over);
+  for (size_t i = 0; i < n; i += lanes) {
+    // Without a NaN the magnitude's bits are the key.
+    const auto keys =
+        hn::And(hn::BitCast(di, Residual<kDtype, kHasMerged>(merged + i, task + i)), magnitude_bits);
+    largest = hn::Max(largest, keys);
+    marked.Put(hn::Gt(keys, below_low), i);
+    above.Put(hn::Gt(keys, last), i);
+  }
+  if (!hn::AllFalse(di, hn::Gt(largest, hn::Set(di, static_cast<int32_t>(kInfinityKey))))) return false;
+  uint64_t total = 0;
+  uint32_t inside = tally->inside;
+  for (size_t w = 0; w < n / 64; w++) {
+    uint64_t mark, high;
+    memcpy(&mark, bits + w, sizeof mark);
+    memcpy(&high, over + w, sizeof high);
+    total += static_cast<uint64_t>(__builtin_popcountll(high));
+    hits[w] = mark & ~high;
+    for (uint64_t hit = hits[w]; hit != 0; hit &= hit - 1) {
+      const size_t i = w * 64 + static_cast<size_t>(__builtin_ctzll(hit));
+      tally->keys[inside++] = ScalarKey<kDtype, kHasMerged>(merged, task, i);
+    }
+  }
+  tally->above += total;
   tally->inside = inside;
-  tally->has_nan = has_nan;
+  return true;
+}
+
+/// `bits` null: the marks are not wanted.
+template <Dtype kDtype, bool kHasMerged>
+void TallyPiece(size_t n, const void* merged_bytes, const void* task_bytes, TfWindow window, TfTally* tally,
+                uint64_t* bits) {
+  using Raw = typename Storage<kDtype>::Raw;
+  const auto* merged = static_cast<const Raw*>(merged_bytes);
+  const auto* task = static_cast<const Raw*>(task_bytes);
+  tally->above = 0;
+  tally->inside = 0;
+  tally->has_nan = 0;
+  uint64_t unwanted[2 * kTallyRun / 64];
+  for (size_t i = 0; i < n; i += kTallyRun) {
+    const size_t run = HWY_MIN(kTallyRun, n - i);
+    const Raw* merged_run = kHasMerged ? merged + i : merged;
+    uint64_t* marks = bits ? bits + i / 64 : unwanted;
+    uint64_t* hits = bits ? marks + (n + 63) / 64 : unwanted + kTallyRun / 64;
+    size_t whole = run / 64 * 64;
+    if (!TallyRun<kDtype, kHasMerged>(whole, merged_run, task + i, window, tally, marks, hits)) whole = 0;
+    if (whole < run) {
+      TallyScalar<kDtype, kHasMerged>(whole, run, merged_run, task + i, window, tally, marks, hits);
+    }
+  }
 }
 
 template <Dtype kDtype, bool kHasMerged>
@@ -122,14 +186,19 @@ void MarkPiece(size_t n, const void* merged_bytes, const void* task_bytes, uint3
   marks->has_nan = has_nan;
 }
 
-void Tally(int32_t dtype, size_t n, const void* merged, const void* task, TfWindow window, TfTally* tally) {
+void TallyMarks(int32_t dtype, size_t n, const void* merged, const void* task, TfWindow window,
+                TfTally* tally, uint64_t* bits) {
   VisitDtype(static_cast<Dtype>(dtype), [&]<Dtype kDtype>() {
     if (merged) {
-      TallyPiece<kDtype, true>(n, merged, task, window, tally);
+      TallyPiece<kDtype, true>(n, merged, task, window, tally, bits);
     } else {
-      TallyPiece<kDtype, false>(n, merged, task, window, tally);
+      TallyPiece<kDtype, false>(n, merged, task, window, tally, bits);
     }
   });
+}
+
+void Tally(int32_t dtype, size_t n, const void* merged, const void* task, TfWindow window, TfTally* tally) {
+  TallyMarks(dtype, n, merged, task, window, tally, nullptr);
 }
 
 void Mark(int32_t dtype, size_t n, const void* merged, const void* task, uint32_t threshold, uint64_t* bits,
@@ -145,6 +214,7 @@ void Mark(int32_t dtype, size_t n, const void* merged, const void* task, uint32_
 
 void FillMagnitudeSelect(TfBackend* table) {
   table->tally = Tally;
+  table->tally_marks = TallyMarks;
   table->mark = Mark;
 }
 

@@ -156,7 +156,7 @@ class Merge {
       Scratch scratch;
       const uint64_t leaf = LeafElements(tensor.dtype);
       for (uint64_t first = chunk.first; first < chunk.first + chunk.count; first += leaf) {
-        MergeLeaf(tensor, first / leaf, options_, scratch, control_);
+        MergeLeaf(tensor, first / leaf, options_, nullptr, scratch, control_);
       }
     });
   }

@@ -7,6 +7,7 @@
 #include "ops/block_marks.h"
 #include "ops/delta_writer.h"
 #include "ops/device_emit_delta.h"
+#include "ops/emit_spilled.h"
 #include "ops/operand_reader.h"
 
 namespace taskfold {
@@ -69,7 +70,16 @@ class Emitter {
     starts.reserve(blocks + 1);
     writer.Begin();
     ValueStore values(tensor.elements * ItemSize(tensor.dtype), options_.values != ValueCode::kPlain, writer);
-    if (device_) {
+    const CandidateSpill* spill = options_.spill;
+    const CandidateSpill::Tensor* spilled =
+        spill ? spill->Find(tensor.name, options_.spill_task, tensor.elements, tensor.dtype,
+                            options_.threshold.key)
+              : nullptr;
+    if (spilled) {
+      if (!spilled_) spilled_ = std::make_unique<SpillEmitter>(control_.threads());
+      spilled_->Emit(*spill, *spilled, options_.spill_task, options_.threshold, ties, values, marks, starts,
+                     control_);
+    } else if (device_) {
       device_->Emit(tensor, ties, values, marks, starts);
     } else {
       cpu_->Emit(tensor, options_, ties, values, marks, starts, control_);
@@ -82,6 +92,7 @@ class Emitter {
   RunControl& control_;
   std::unique_ptr<CpuEmitter> cpu_;
   std::unique_ptr<DeviceEmitter> device_;
+  std::unique_ptr<SpillEmitter> spilled_;
   Scratch scratch_;
 };
 

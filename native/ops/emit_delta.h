@@ -18,6 +18,8 @@ struct EmitTensor {
   Region merged;
 };
 
+class CandidateSpill;
+
 enum class IndexCode { kU16, kBitmap, kRice, kAll, kAuto };
 /// What a stored delta's values are; kAuto only for emitting: coded where that saves more than 10 %.
 enum class ValueCode { kPlain, kCoded, kSign, kInt4, kAuto };
@@ -28,6 +30,9 @@ struct EmitOptions {
   bool keep_non_finite = false;
   /// kSign and kInt4 store residuals, the others θt's own items.
   ValueCode values = ValueCode::kPlain;
+  /// What the merging pass has set aside, and the task's place in it; null: everything is read again.
+  const CandidateSpill* spill = nullptr;
+  size_t spill_task = 0;
 };
 
 /// A range of the output file.

@@ -12,9 +12,14 @@ struct LeafDigests {
   Digest merged, base;
 };
 
+/// Elements of a piece of a tensor with so many tasks: a power of two from 64 on, so that pieces tile leaves
+/// and blocks.
+size_t PieceElements(size_t item, size_t tasks);
+
 /// Merges, counts and stores one leaf of a tensor; returns its digests (base: only of the storage dtype).
-LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptions& options, Scratch& scratch,
-                      RunControl& control);
+/// `spilled`: the tensor's place in options.spill, or null.
+LeafDigests MergeLeaf(const MergeTensor& tensor, uint64_t leaf, const MergeOptions& options,
+                      CandidateSpill::Tensor* spilled, Scratch& scratch, RunControl& control);
 
 /// Counts the active tasks' residuals of one block of TF_MAX_PIECE elements.
 void CountBlock(const ResidualTensor& tensor, uint64_t block, Selection& selection, bool keep_non_finite,

@@ -21,16 +21,33 @@ void CheckTasks(const std::string& name, uint64_t elements, const std::vector<Op
   for (const Operand& task : operands) CheckOperandLength(name, "task", task.region, elements, task.dtype);
 }
 
+/// Where each tensor's candidates go; null: nowhere.
+std::vector<std::shared_ptr<CandidateSpill::Tensor>> BeginSpill(const std::vector<MergeTensor>& tensors,
+                                                                const MergeOptions& options) {
+  std::vector<std::shared_ptr<CandidateSpill::Tensor>> spilled(tensors.size());
+  if (!options.spill || !options.selection) return spilled;
+  std::vector<TfWindow> windows;
+  for (size_t t = 0; t < options.selection->tasks(); t++) windows.push_back(options.selection->Window(t));
+  for (size_t i = 0; i < tensors.size(); i++) {
+    const MergeTensor& tensor = tensors[i];
+    const size_t piece = PieceElements(ItemSize(tensor.dtype), tensor.tasks.size());
+    spilled[i] = options.spill->Begin(tensor.name, tensor.elements, tensor.dtype, piece, windows);
+  }
+  return spilled;
+}
+
 /// The leaves of all tensors on the CPU.
 void MergeOnCpu(const std::vector<MergeTensor>& tensors, const MergeOptions& options,
                 const MergeLeaves& leaves, RunControl& control) {
   ScratchPerWorker scratches(control.threads());
+  const std::vector<std::shared_ptr<CandidateSpill::Tensor>> spilled = BeginSpill(tensors, options);
   ParallelFor(leaves.list.items(), control.threads(), [&](size_t entry, unsigned worker) {
     control.ThrowIfCancelled();
     const auto [which, leaf] = leaves.list.Find(entry);
     const MergeTensor& tensor = tensors[which];
-    NamingTensor(tensor.name, [&, number = leaf] {
-      const LeafDigests digests = MergeLeaf(tensor, number, options, scratches[worker], control);
+    NamingTensor(tensor.name, [&, place = which, number = leaf] {
+      const LeafDigests digests =
+          MergeLeaf(tensor, number, options, spilled[place].get(), scratches[worker], control);
       leaves.merged[entry] = digests.merged;
       leaves.base[entry] = digests.base;
     });
@@ -59,6 +76,11 @@ MergeFingerprints MergeTensors(const std::vector<MergeTensor>& tensors, const Me
   for (const MergeTensor& tensor : tensors) {
     CheckMergeTensor(tensor, options.selection ? options.selection->tasks() : tensor.tasks.size());
     list.Add(LeafCount(tensor.elements * ItemSize(tensor.dtype)));
+  }
+  if (options.spill && options.selection && options.spill->tasks() != options.selection->tasks()) {
+    throw Error("INVALID_ARGUMENT", "the spill has " + std::to_string(options.spill->tasks()) +
+                                        " tasks, the selection " +
+                                        std::to_string(options.selection->tasks()));
   }
   if (options.selection) options.selection->BeginPass();
   std::vector<Digest> merged_leaves(list.items()), base_leaves(list.items());

@@ -5,6 +5,7 @@
 
 #include "core/region.h"
 #include "core/run_control.h"
+#include "ops/candidate_spill.h"
 #include "ops/selection.h"
 
 namespace taskfold {
@@ -26,6 +27,8 @@ struct MergeOptions {
   /// Counts |θt − θ*| of every task in the same pass; may be null.
   Selection* selection = nullptr;
   bool keep_non_finite = false;
+  /// Gets every task's candidates in the same pass, on the CPU; needs a selection. May be null.
+  CandidateSpill* spill = nullptr;
 };
 
 struct MergeFingerprints {
