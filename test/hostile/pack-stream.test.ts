@@ -41,7 +41,13 @@ test.before(async () => {
   const ids: TinyTensor = { dtype: 'I64', shape: [2], data: new Uint8Array(16).fill(3) }
   const files = { 'config.json': '{}' }
   const base = writeModel(join(folded, 'base'), {
-    tensors: { a: f32([2, 20000], a), b: f32([3, 5], b), gone: f32([6], gone), ids, table: f32([4, 8], table) },
+    tensors: {
+      a: f32([2, 20000], a),
+      b: f32([3, 5], b),
+      gone: f32([6], gone),
+      ids,
+      table: f32([4, 8], table),
+    },
     files,
   })
   const model = (name: string, extra: Record<string, TinyTensor>, rows: number[]) =>
@@ -59,7 +65,7 @@ test.before(async () => {
     one: model('one', { head: f32([3], floats(3)) }, [...near(table), ...floats(16)]),
     two: model('two', { gone: f32([6], near(gone)) }, near(table)),
   }
-  await fold({ base, tasks, output: join(folded, 'family'), codec: 'step', targetBits: 3 })
+  await fold({ base, tasks, output: join(folded, 'family'), codec: 'step', targetBits: 3, rows: 'prefix' })
 })
 test.after.always(() => rmSync(folded, { recursive: true, force: true }))
 
@@ -111,7 +117,12 @@ function writeParts(root: string, { header, stored }: Parts): void {
   prefix.writeBigUInt64LE(BigInt(length + padding))
   writeDelta(
     root,
-    Buffer.concat([prefix, plain.subarray(8, 8 + length), Buffer.alloc(padding, ' '), plain.subarray(8 + length)]),
+    Buffer.concat([
+      prefix,
+      plain.subarray(8, 8 + length),
+      Buffer.alloc(padding, ' '),
+      plain.subarray(8 + length),
+    ]),
   )
 }
 
@@ -189,7 +200,10 @@ const headerLies: Record<string, Lie> = {
   'coded without a directory': coded({ tables: TABLES, codes: CODES }, /directory must be/),
   'a name that is a number': coded({ tables: 1, directory: DIRECTORY, codes: CODES }, /tables must be/),
   'one name for two arrays': coded({ tables: TABLES, directory: TABLES, codes: CODES }, /another name/),
-  'a name that is not stored': coded({ tables: 'x', directory: DIRECTORY, codes: CODES }, /"x" is not stored/),
+  'a name that is not stored': coded(
+    { tables: 'x', directory: DIRECTORY, codes: CODES },
+    /"x" is not stored/,
+  ),
   'a name of Object': coded(
     { tables: '__proto__', directory: DIRECTORY, codes: CODES },
     /"__proto__" is not stored/,
@@ -344,7 +358,11 @@ for (const [name, change] of Object.entries(arrayLies)) {
     ]
     for (const use of uses) {
       const error = await t.throwsAsync(use, { instanceOf: TaskfoldError })
-      t.deepEqual([error.code, error.file, error.task], ['PACK_INVALID', join(root, DELTA), 'one'], error.message)
+      t.deepEqual(
+        [error.code, error.file, error.task],
+        ['PACK_INVALID', join(root, DELTA), 'one'],
+        error.message,
+      )
     }
     t.deepEqual(readdirSync(join(root, '..')), ['family'])
     const error = await t.throwsAsync(verify(root), { instanceOf: TaskfoldError })

@@ -196,7 +196,7 @@ export function hostileCalls(regions: ReturnType<typeof regionMaker>): Record<st
         'tensors.0.delta.blocks': [],
         'tensors.0.delta.indexBytes': [],
         'tensors.0.delta.value': [],
-        'tensors.0.out': [],
+        'tensors.0.out': OPTIONAL,
       },
     ),
     compareTensors: call(

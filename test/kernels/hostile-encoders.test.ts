@@ -9,8 +9,8 @@ import { regionMaker } from './regions.js'
 
 /** A TypeError or INVALID_ARGUMENT with a message that says something. */
 function isArgumentError(error: unknown): boolean {
-  const { code, message } = error as NativeError
-  return error instanceof Error && message.length > 10 && (error instanceof TypeError || code === 'INVALID_ARGUMENT')
+  if (!(error instanceof Error) || error.message.length <= 10) return false
+  return error instanceof TypeError || (error as NativeError).code === 'INVALID_ARGUMENT'
 }
 
 async function thrown(use: () => unknown): Promise<unknown> {
@@ -61,9 +61,13 @@ test('StepEncoder: a file that is closed, or open for reading', async (t) => {
   const path = join(regions.folder, 'read-only')
   writeFileSync(path, 'x')
   const reading = native.openFile(path, 'r')
-  t.true(isArgumentError(await thrown(() => new native.StepEncoder({ ...encoderOptions(regions), out: reading }))))
+  t.true(
+    isArgumentError(await thrown(() => new native.StepEncoder({ ...encoderOptions(regions), out: reading }))),
+  )
   reading.close()
-  t.true(isArgumentError(await thrown(() => new native.StepEncoder({ ...encoderOptions(regions), out: reading }))))
+  t.true(
+    isArgumentError(await thrown(() => new native.StepEncoder({ ...encoderOptions(regions), out: reading }))),
+  )
 })
 
 test('StepEncoder: passes in a wrong order and wrong tensors', async (t) => {
@@ -119,7 +123,10 @@ test('StepEncoder: two jobs at once, and a job that is cancelled', async (t) => 
     t.true(isArgumentError(await thrown(use)) || (await thrown(() => running)) === null)
   await running
   const both = await Promise.allSettled([0, 1].map(async () => native.countStep(job, {})))
-  t.true(both.every(({ status }) => status === 'rejected'), 'it has seen all its tensors')
+  t.true(
+    both.every(({ status }) => status === 'rejected'),
+    'it has seen all its tensors',
+  )
 
   const stopped = make()
   const cancel = new native.CancelToken()
@@ -213,7 +220,18 @@ test('Histogram: wrong shapes and cells', async (t) => {
     t.true(isArgumentError(await thrown(() => make(shape))), JSON.stringify(shape).slice(0, 80))
   const histogram = make(good)
   for (const read of [histogram.bins, histogram.sums]) {
-    for (const cell of [[], [0], [0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 3], [-1, 0, 0], [0, 0.5, 0], ['0', 0, 0], [2 ** 53 - 1, 2 ** 52, 7]]) {
+    for (const cell of [
+      [],
+      [0],
+      [0, 0],
+      [2, 0, 0],
+      [0, 2, 0],
+      [0, 0, 3],
+      [-1, 0, 0],
+      [0, 0.5, 0],
+      ['0', 0, 0],
+      [2 ** 53 - 1, 2 ** 52, 7],
+    ]) {
       const error = await thrown(() => read.apply(histogram, cell as never))
       t.true(isArgumentError(error), `${JSON.stringify(cell)}: ${error}`)
     }
