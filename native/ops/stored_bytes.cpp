@@ -11,6 +11,9 @@ StoredBytes::StoredBytes(const char* what, const Region& region, uint64_t most) 
     Refuse("holds " + std::to_string(region.length()) + " bytes, no more than " + std::to_string(most) +
            " make sense");
   }
+  // A file that ends earlier shows before memory is taken for it.
+  uint8_t last = 0;
+  if (region.length() > 0) region.ReadTo(region.length() - 1, 1, &last);
   bytes_.resize(static_cast<size_t>(region.length()));
   region.ReadTo(0, bytes_.size(), bytes_.data());
 }

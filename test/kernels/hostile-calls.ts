@@ -1,5 +1,6 @@
 import type { NativeBinding } from '../../lib/binding/binding-types.js'
 import { native } from './addon.js'
+import { hostileCodecCalls } from './hostile-codec-calls.js'
 import type { regionMaker } from './regions.js'
 
 const N = 100
@@ -195,7 +196,7 @@ export function hostileCalls(regions: ReturnType<typeof regionMaker>): Record<st
         'tensors.0.delta.blocks': [],
         'tensors.0.delta.indexBytes': [],
         'tensors.0.delta.value': [],
-        'tensors.0.out': [],
+        'tensors.0.out': OPTIONAL,
       },
     ),
     compareTensors: call(
@@ -345,5 +346,6 @@ export function hostileCalls(regions: ReturnType<typeof regionMaker>): Record<st
       () => ({ target: bytes(), itemSize: 2, positions: Uint32Array.of(3), values: new Uint8Array(2) }),
       { target: [], itemSize: [], positions: [], values: [] },
     ),
+    ...hostileCodecCalls(regions),
   }
 }
