@@ -268,7 +268,7 @@ test('predictions are upper bounds', async (t) => {
   const { planFold } = await import('../../lib/index.js')
   for (const scope of ['global', 'tensor'] as const) {
     for (const density of [0, 0.003, 0.1, 0.6, 1]) {
-      for (const index of ['auto', 'u16', 'bitmap'] as const) {
+      for (const index of ['auto', 'u16', 'bitmap', 'rice'] as const) {
         const output = join(written.folder, `${scope}-${density}-${index}`)
         const options = { ...written, output, scope, density, index, rows: 'prefix' as const }
         const plan = await planFold(options)

@@ -22,7 +22,8 @@ export interface FamilySettings {
   lambda: number
   density: number
   scope: 'global' | 'tensor'
-  index: 'auto' | 'u16' | 'bitmap'
+  index: 'auto' | 'u16' | 'bitmap' | 'rice'
+  values: 'auto' | 'plain' | 'coded'
   dtype: 'keep' | 'f32' | 'f16' | 'bf16'
   rows: 'whole' | 'prefix'
   threads: number
@@ -200,10 +201,12 @@ function checkDelta(path: string, wanted: Map<string, ReferenceDelta>): string[]
     }
     if (entry.kept !== delta.kept) problems.push(`${path}: ${name} keeps ${entry.kept}, not ${delta.kept}`)
     if (delta.kept === 0) continue
-    if (entry.index !== delta.index)
+    if (delta.kept > 0 && (entry.values ?? 'plain') !== delta.values)
+      problems.push(`${path}: ${name} has values ${entry.values}, not ${delta.values}`)
+    if (delta.kept > 0 && entry.index !== delta.index)
       problems.push(`${path}: ${name} is coded ${entry.index}, not ${delta.index}`)
     // The stem may be left out when it is the name.
-    const parts = ['value', 'index', 'blocks'].map(
+    const parts = (delta.index === 'all' ? ['value'] : ['value', 'index', 'blocks']).map(
       (part) => tensors.get(`${entry.stem ?? name}.${part}`)?.data,
     )
     if (parts.some((part) => part === undefined)) problems.push(`${path}: ${name} lacks an array`)

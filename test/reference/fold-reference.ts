@@ -28,11 +28,17 @@ export interface ReferenceFold {
  * Folds a whole family the slow way.
  *
  * @param tensors - all mergeable tensors, in any order
- * @param options - λ (rounded to f32 here), density m, scope, index code
+ * @param options - λ (rounded to f32 here), density m, scope, index code, value code
  */
 export function foldReference(
   tensors: readonly ReferenceTensor[],
-  options: { lambda: number; density: number; scope: 'global' | 'tensor'; index?: IndexCode | 'auto' },
+  options: {
+    lambda: number
+    density: number
+    scope: 'global' | 'tensor'
+    index?: IndexCode | 'auto'
+    values?: 'auto' | 'plain' | 'coded'
+  },
 ): ReferenceFold {
   const lambda = Math.fround(options.lambda)
   const sorted = [...tensors].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
@@ -54,7 +60,10 @@ export function foldReference(
     sorted.forEach((t, i) => {
       const size = FLOAT_FIELDS[t.dtype].bytes
       const own = convertFloats(t.tasks[task]!.dtype, t.dtype, t.tasks[task]!.bytes)
-      taskDeltas.set(t.name, encodeDelta(kept[i]!, own, size, options.index ?? 'auto'))
+      taskDeltas.set(
+        t.name,
+        encodeDelta(kept[i]!, own, size, options.index ?? 'auto', options.values ?? 'auto'),
+      )
       const whole = merged.get(t.name)!.slice()
       for (const at of kept[i]!) whole.set(own.subarray(at * size, (at + 1) * size), at * size)
       taskTensors.set(t.name, whole)
