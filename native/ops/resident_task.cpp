@@ -7,10 +7,14 @@
 #include "core/thread_pool.h"
 #include "device/device_layout.h"
 #include "ops/block_marks.h"
+#include "ops/plain_delta.h"
 #include "ops/work_list.h"
 
 namespace taskfold {
 namespace {
+
+/// Host memory that deltas are decoded into before they are uploaded, at most; one tensor may take more.
+constexpr uint64_t kDecodedBytes = uint64_t{256} << 20;
 
 /// [at, at + bytes) must lie in [0, room).
 void CheckPlace(const std::string& name, uint64_t at, uint64_t bytes, uint64_t room) {
@@ -22,7 +26,7 @@ void CheckPlace(const std::string& name, uint64_t at, uint64_t bytes, uint64_t r
 }
 
 uint64_t IndexBytes(const ResidentDelta& tensor) {
-  return tensor.delta.index == IndexCode::kBitmap ? (tensor.elements + 7) / 8 : 2 * tensor.delta.kept;
+  return PlainIndex(tensor.delta) == IndexCode::kBitmap ? (tensor.elements + 7) / 8 : 2 * tensor.delta.kept;
 }
 uint64_t StartBytes(const ResidentDelta& tensor) { return tensor.delta.kept < (uint64_t{1} << 32) ? 4 : 8; }
 
@@ -57,6 +61,10 @@ void CheckPositions(const std::vector<ResidentDelta>& deltas, RunControl& contro
     control.ThrowIfCancelled();
     NamingTensor(deltas[i].name, [&, at = i] {
       decoders[at].emplace(deltas[at].name, deltas[at].elements, deltas[at].dtype, deltas[at].delta);
+      if (decoders[at]->Exact()) return;
+      throw Error("INVALID_ARGUMENT", deltas[at].name + ": codecs sign and int4 can't be loaded on a GPU")
+          .Tensor(deltas[at].name)
+          .Hint("unfold the task instead, or fold it with codec exact");
     });
     list.Add(BlockCount(deltas[i].elements));
   }
@@ -104,16 +112,39 @@ void ResidentTask::Upload(std::shared_ptr<DeviceMemory> memory, const LaneLease&
   for (const ResidentCopy& copy : plan_.stored) {
     pieces.push_back({copy.name, copy.from, to + copy.at});
   }
+  // Codes that the device does not know are decoded here, some tensors at a time.
+  std::vector<PlainDelta> decoded;
+  decoded.reserve(plan_.deltas.size());
+  uint64_t held = 0;
+  const auto flush = [&] {
+    UploadPieces(pieces, lanes, control);
+    pieces.clear();
+    decoded.clear();
+    held = 0;
+  };
+  const auto in_memory = [](std::vector<uint8_t>& bytes) {
+    return Region::OfMemory(bytes.data(), bytes.size());
+  };
   for (size_t i = 0; i < plan_.deltas.size(); i++) {
     const ResidentDelta& tensor = plan_.deltas[i];
     const Placed& placed = placed_[i];
+    Region value = tensor.delta.value, index = tensor.delta.index_bytes, blocks = tensor.delta.blocks;
+    if (!tensor.delta.FitsDevice()) {
+      decoded.push_back(DecodePlain(tensor.name, tensor.elements, tensor.dtype, tensor.delta, control));
+      PlainDelta& plain = decoded.back();
+      value = in_memory(plain.value);
+      index = in_memory(plain.index_bytes);
+      blocks = in_memory(plain.blocks);
+      held += value.length() + index.length() + blocks.length();
+    }
     const uint64_t values = tensor.delta.kept * ItemSize(tensor.dtype);
     const uint64_t starts = (BlockCount(tensor.elements) + 1) * StartBytes(tensor);
-    pieces.push_back({tensor.name, Front(tensor.delta.value, values), to + placed.value});
-    pieces.push_back({tensor.name, Front(tensor.delta.index_bytes, IndexBytes(tensor)), to + placed.index});
-    pieces.push_back({tensor.name, Front(tensor.delta.blocks, starts), to + placed.starts});
+    pieces.push_back({tensor.name, Front(value, values), to + placed.value});
+    pieces.push_back({tensor.name, Front(index, IndexBytes(tensor)), to + placed.index});
+    pieces.push_back({tensor.name, Front(blocks, starts), to + placed.starts});
+    if (held > kDecodedBytes) flush();
   }
-  UploadPieces(pieces, lanes, control);
+  flush();
   memory_ = std::move(memory);
   // Files are not needed any more: a model must not keep them open, nor memory that JavaScript owns in use.
   plan_.stored.clear();
@@ -130,7 +161,8 @@ tf_cuda_delta ResidentTask::DeviceDelta(size_t which) const {
   delta.values = data() + placed_[which].value;
   delta.kept = tensor.delta.kept;
   delta.start_bytes = static_cast<uint32_t>(StartBytes(tensor));
-  delta.index_code = tensor.delta.index == IndexCode::kBitmap ? TF_CUDA_INDEX_BITMAP : TF_CUDA_INDEX_U16;
+  delta.index_code =
+      PlainIndex(tensor.delta) == IndexCode::kBitmap ? TF_CUDA_INDEX_BITMAP : TF_CUDA_INDEX_U16;
   return delta;
 }
 
