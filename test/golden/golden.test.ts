@@ -41,6 +41,32 @@ test('it holds every kind, both index codes and all floating dtypes, and is smal
   t.true(bytes < 30000, `${bytes} bytes`)
 })
 
+const sparse = fileURLToPath(new URL('v1-sparse', import.meta.url))
+
+test('the committed families of other sparse codes still give the recorded tensors, and pass verify', async (t) => {
+  const expected = JSON.parse(readFileSync(join(sparse, 'expected.json'), 'utf8'))
+  const codes = { index: new Set<string>(), values: new Set<string>(), dtypes: new Set<string>() }
+  for (const name of Object.keys(expected)) {
+    const root = join(sparse, name)
+    t.deepEqual(await goldenRows(root), expected[name], name)
+    await verify(root)
+    const { tasks } = (await inspect(root, { tensors: true })) as FamilyInspection
+    for (const tensor of (tasks as ExactTaskInspection[]).flatMap((task) => task.tensors!)) {
+      if (tensor.index === null) continue
+      codes.index.add(tensor.index)
+      codes.values.add(`${tensor.values}`)
+      codes.dtypes.add(tensor.dtype)
+    }
+  }
+  t.true(['rice', 'all'].every((code) => codes.index.has(code)))
+  t.deepEqual([...codes.values].sort(), ['coded', 'int4', 'sign'])
+  t.is(codes.dtypes.size, 5)
+  const bytes = readdirSync(sparse, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
+  t.true(bytes < 100000, `${bytes} bytes`)
+})
+
 const lora = fileURLToPath(new URL('v1-lora', import.meta.url))
 
 test('the committed LoRA families still give the recorded tensors, and pass verify', async (t) => {

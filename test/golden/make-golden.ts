@@ -1,5 +1,5 @@
 /**
- * Makes golden families with the real fold: `npx tsx test/golden/make-golden.ts [v1 | v1-lora]`, in a folder of that name
+ * Makes golden families with the real fold: `npx tsx test/golden/make-golden.ts [v1 | v1-lora | v1-sparse]`, in a folder of that name
  * beside this file. Run once per format version; what a release has written is never written anew, because the point of
  * a golden family is that later releases still read it.
  */
@@ -122,6 +122,35 @@ async function makeGolden(folder: string): Promise<void> {
   }
 }
 
+/** Families of v1-sparse and how each is folded: together all index and value codes that v1 lacks. */
+const SPARSE = {
+  coded: { density: 0.1, index: 'rice', values: 'coded' },
+  whole: { density: 1, values: 'coded' },
+  sign: { codec: 'sign', density: 0.2 },
+  int4: { codec: 'int4', density: 0.3 },
+} as const
+
+async function makeGoldenSparse(folder: string): Promise<void> {
+  if (existsSync(folder)) throw new Error(`${folder} exists: golden families are never written anew`)
+  const work = mkdtempSync(join(tmpdir(), 'taskfold-golden-'))
+  try {
+    for (const [seed, name] of ['base', 'first', 'second'].entries()) {
+      await writeCheckpoint(join(work, name), model(seed), { metadata: { format: 'pt' } })
+    }
+    mkdirSync(folder, { recursive: true })
+    const rows: Record<string, unknown> = {}
+    const tasks = { first: join(work, 'first'), second: join(work, 'second') }
+    for (const [name, options] of Object.entries(SPARSE)) {
+      const output = join(folder, name)
+      await fold({ base: join(work, 'base'), tasks, output, rows: 'prefix', ...options })
+      rows[name] = await goldenRows(output)
+    }
+    writeFileSync(join(folder, 'expected.json'), `${JSON.stringify(rows, null, 2)}\n`)
+  } finally {
+    rmSync(work, { recursive: true, force: true })
+  }
+}
+
 /** Whole numbers, small enough that products and sums of them are exact in every dtype: the same bits on every machine. */
 function whole(random: Random, dtype: FloatDtype, shape: number[]): TinyTensor {
   const elements = shape.reduce((product, extent) => product * extent, 1)
@@ -195,6 +224,7 @@ async function makeGoldenLora(folder: string): Promise<void> {
 const MAKERS: Record<string, (folder: string) => Promise<void>> = {
   v1: makeGolden,
   'v1-lora': makeGoldenLora,
+  'v1-sparse': makeGoldenSparse,
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

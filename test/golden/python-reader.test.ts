@@ -77,6 +77,23 @@ test('it reads the committed family of format 1 as taskfold does', async (t) => 
   }
 })
 
+test('it reads the committed families of other sparse codes as taskfold does', async (t) => {
+  if (!hasPython(t)) return
+  for (const name of ['coded', 'whole', 'sign', 'int4']) {
+    const root = fileURLToPath(new URL(`v1-sparse/${name}`, import.meta.url))
+    const family = await openFamily(root)
+    for (const task of family.tasks) {
+      const { status, out, err } = python(root, task)
+      t.is(status, 0, err)
+      const found: Rows = {}
+      for await (const { name, dtype, shape, data } of family.tensors(task)) {
+        found[name] = { dtype, shape, sha256: sha256(data) }
+      }
+      t.deepEqual(sorted(Object.entries(JSON.parse(out) as Rows)), sorted(Object.entries(found)), root)
+    }
+  }
+})
+
 test('it merges the committed LoRA tasks as taskfold does, bit for bit', async (t) => {
   if (!hasPython(t)) return
   for (const name of ['family', 'referred']) {
