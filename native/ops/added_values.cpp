@@ -29,12 +29,17 @@ uint16_t ScaleOf(float largest, float divisor) {
   return std::min(bits, kLargestF16);
 }
 
+/// Nearest whole number of |x| < 2²², halves to even: the sum has no bits left for a fraction.
+float RoundSmall(float x) {
+  constexpr float kNoFraction = 12582912.0F;  // 1.5 · 2²³
+  return x + kNoFraction - kNoFraction;
+}
+
 /// Squared error of the codes that a scale makes; codes null: only that.
 double CodeInt4(const float* u, size_t count, float scale, int8_t* codes) {
   double error = 0;
   for (size_t i = 0; i < count; i++) {
-    // Halves to even, as every rounding of the format; ±7 at most.
-    const float code = scale > 0 ? std::clamp(std::nearbyint(u[i] / scale), -7.0F, 7.0F) : 0.0F;
+    const float code = scale > 0 ? RoundSmall(std::clamp(u[i] / scale, -7.0F, 7.0F)) : 0.0F;
     const double left = static_cast<double>(u[i]) - static_cast<double>(code * scale);
     error += left * left;
     if (codes) codes[i] = static_cast<int8_t>(code);

@@ -46,7 +46,8 @@ std::vector<float> RandomValues(size_t n, Random& random) {
   return values;
 }
 
-void RoundTrip(size_t n, double density, unsigned threads, IndexCode index, Random& random) {
+void RoundTrip(size_t n, double density, unsigned threads, IndexCode index, Random& random,
+               ValueCode values = ValueCode::kPlain) {
   RunControl control(nullptr, threads);
   std::vector<float> base = RandomValues(n, random), task = RandomValues(n, random),
                      other = RandomValues(n, random);
@@ -77,14 +78,18 @@ void RoundTrip(size_t n, double density, unsigned threads, IndexCode index, Rand
 
   const std::shared_ptr<File> file = File::OpenTemporaryBeside("/tmp/taskfold-engine-test");
   const EmitResult emitted = EmitDelta({{"w", n, Dtype::kF32, {Memory(task), Dtype::kF32}, Memory(merged)}},
-                                       {selection.Thresholds()[0], index, false}, file, 64, control);
+                                       {selection.Thresholds()[0], index, false, values}, file, 64, control);
   const EmittedTensor& stored = emitted.tensors[0];
   CHECK(stored.kept == k, "kept %llu of k %llu", static_cast<unsigned long long>(stored.kept),
         static_cast<unsigned long long>(k));
   std::optional<DeltaRegions> delta;
   if (stored.kept > 0) {
-    delta = DeltaRegions{stored.kept, stored.index, Range(file, stored.blocks),
-                         Range(file, stored.index_bytes), Range(file, stored.value)};
+    delta = DeltaRegions{stored.kept,
+                         stored.index,
+                         Range(file, stored.blocks),
+                         Range(file, stored.index_bytes),
+                         Range(file, stored.value),
+                         stored.values};
   }
   ScatterTensors({{"w", n, Dtype::kF32, Memory(merged), delta, Memory(restored)}}, control);
   CHECK(n == 0 || memcmp(restored.data(), expected.data(), n * 4) == 0, "n %zu density %f threads %u", n,
@@ -190,6 +195,8 @@ int main() {
       for (const unsigned threads : {1u, 3u}) {
         RoundTrip(n, density, threads, IndexCode::kAuto, random);
         RoundTrip(n, density, threads, random.Below(2) ? IndexCode::kU16 : IndexCode::kBitmap, random);
+        RoundTrip(n, density, threads, IndexCode::kAuto, random, ValueCode::kAuto);
+        RoundTrip(n, density, threads, IndexCode::kRice, random, ValueCode::kCoded);
       }
     }
   }
