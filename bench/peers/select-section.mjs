@@ -1,6 +1,7 @@
 // Selection of the largest |a − b| in memory against torch.topk and torch.kthvalue.
-import { createRequire } from 'node:module'
+
 import { writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { writeCheckpoint } from '../../dist/index.mjs'
 import { randomWeights } from '../lora-data.mjs'

@@ -11,7 +11,12 @@ function predict(density: number, scope: 'global' | 'tensor', index: 'auto' | 'u
     { dtype: 'keep', rows: 'whole' },
     [],
   )
-  return predictSize(matched.tasks[0]!, matched.mergeable, { density, scope, index, codec: 'exact', target: null }, 1000)
+  return predictSize(
+    matched.tasks[0]!,
+    matched.mergeable,
+    { density, scope, index, codec: 'exact', target: null },
+    1000,
+  )
 }
 
 test('global: values in the widest dtype, the index as if spread evenly', (t) => {
