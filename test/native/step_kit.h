@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <cstring>
 #include <random>
 
@@ -60,6 +61,7 @@ inline Pair MakePair(std::string name, Dtype dtype, uint64_t rows, uint64_t colu
     if (u != 0 && random() % 200 == 0) u *= 300;
     Put(&pair.merged, dtype, i, star);
     Put(&pair.task, dtype, i, Widened(pair.merged, dtype, i) + u);
+    if (!std::isfinite(Widened(pair.task, dtype, i))) Put(&pair.task, dtype, i, star);
   }
   return pair;
 }
