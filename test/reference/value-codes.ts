@@ -122,8 +122,8 @@ function ransStream(symbols: readonly number[], f: readonly number[]): Uint8Arra
     states[i & 1] = Math.floor(x / frequency) * TOTAL + (x % frequency) + start
   }
   const view = new DataView(new ArrayBuffer(8 + 2 * words.length))
-  states.forEach((x, s) => view.setUint32(4 * s, x, true))
-  words.forEach((word, i) => view.setUint16(8 + 2 * i, word, true))
+  for (const [s, x] of states.entries()) view.setUint32(4 * s, x, true)
+  for (const [i, word] of words.entries()) view.setUint16(8 + 2 * i, word, true)
   return new Uint8Array(view.buffer)
 }
 
