@@ -75,8 +75,13 @@ void DamagedDeltas(const std::shared_ptr<DeviceSet>& set) {
       return Region::OfMemory(reinterpret_cast<uint8_t*>(v.data()), v.size() * sizeof(v[0]));
     };
     const Region positions = code == IndexCode::kU16 ? bytes(index) : Memory(bitmap);
-    ScatterTensors({{"w", kN, Dtype::kF32, Memory(merged),
-                     DeltaRegions{kept, code, bytes(starts), positions, Memory(value)}, Memory(out)}},
+    ScatterTensors({{"w",
+                     kN,
+                     Dtype::kF32,
+                     Memory(merged),
+                     DeltaRegions{kept, code, bytes(starts), positions, Memory(value)},
+                     {},
+                     Memory(out)}},
                    control);
   };
   for (const IndexCode code : {IndexCode::kU16, IndexCode::kBitmap}) {

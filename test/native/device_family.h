@@ -132,7 +132,12 @@ inline Folded Fold(Family& family, double density, IndexCode index, bool keep, b
         delta = DeltaRegions{stored.kept, stored.index, Range(file, stored.blocks),
                              Range(file, stored.index_bytes), Range(file, stored.value)};
       }
-      scatter.push_back({family.Name(i), family.sizes[i], family.dtype, Memory(family.merged[i]), delta,
+      scatter.push_back({family.Name(i),
+                         family.sizes[i],
+                         family.dtype,
+                         Memory(family.merged[i]),
+                         delta,
+                         {},
                          Memory(restored[i])});
     }
     ScatterTensors(scatter, control);

@@ -91,11 +91,11 @@ void RoundTrip(size_t n, double density, unsigned threads, IndexCode index, Rand
                          Range(file, stored.value),
                          stored.values};
   }
-  ScatterTensors({{"w", n, Dtype::kF32, Memory(merged), delta, Memory(restored)}}, control);
+  ScatterTensors({{"w", n, Dtype::kF32, Memory(merged), delta, {}, Memory(restored)}}, control);
   CHECK(n == 0 || memcmp(restored.data(), expected.data(), n * 4) == 0, "n %zu density %f threads %u", n,
         density, threads);
-  const auto difference =
-      CompareTensors({{"w", n, Dtype::kF32, Memory(merged), delta, {Memory(task), Dtype::kF32}}}, control)[0];
+  const auto difference = CompareTensors(
+      {{"w", n, Dtype::kF32, Memory(merged), delta, {}, {Memory(task), Dtype::kF32}}}, control)[0];
   CHECK(difference.kept_differing == 0, "kept entries are the task's own");
   const SelectedEntries selected =
       SelectEntries(n, Dtype::kF32, {Memory(task), Dtype::kF32}, Memory(merged), k, false, control);
@@ -115,8 +115,13 @@ void DamagedDeltas() {
     const auto bytes = [](auto& v) {
       return Region::OfMemory(reinterpret_cast<uint8_t*>(v.data()), v.size() * sizeof(v[0]));
     };
-    ScatterTensors({{"w", 70000, Dtype::kF32, Memory(merged),
-                     DeltaRegions{kept, code, bytes(blocks), bytes(index), bytes(value)}, Memory(out)}},
+    ScatterTensors({{"w",
+                     70000,
+                     Dtype::kF32,
+                     Memory(merged),
+                     DeltaRegions{kept, code, bytes(blocks), bytes(index), bytes(value)},
+                     {},
+                     Memory(out)}},
                    control);
   };
   scatter(3, IndexCode::kU16);
