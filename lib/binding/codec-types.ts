@@ -3,7 +3,7 @@
 import type { FloatDtype, JobControl, NativeFile, NativeRegion, Operand } from './binding-types.js'
 
 /** Codecs whose remainder is one stream for the whole model. */
-export type StreamCodec = 'step' | 'svd'
+export type StreamCodec = 'step'
 
 /** One coded tensor, in the order of the stream. */
 export interface CodedTensor {
@@ -109,7 +109,7 @@ export interface CodedResult {
   errorSquared: number
   /** Σ (θt − θ*)². */
   residualSquared: number
-  /** Nonzero codes (step), components (svd). */
+  /** Nonzero codes. */
   kept: number
   /** Entropy of all codes under one memoryless source for each table, in bits: what the stream is measured against. */
   entropyBits: number
@@ -133,29 +133,6 @@ export interface StepJob {
   tensors: CodecTensor[]
 }
 
-/**
- * One tensor of an svd encoder: factors of its remainder, largest component first, or null for one to be coded directly.
- */
-export interface SvdTensor extends CodecTensor {
-  factors: {
-    /** σ, descending. */
-    singularValues: Float64Array
-    /** U [rows × σ.length], orthonormal columns, F32. */
-    u: NativeRegion
-    /** Vᵀ [σ.length × columns], F32. */
-    v: NativeRegion
-  } | null
-}
-
-/** Codes the remainder of one task as components on one step. The same protocol: countSvd, prepare, encodeSvd, finish. */
-export interface NativeSvdEncoder extends NativeStepEncoder {}
-
-/** A batch of an svd encoder. */
-export interface SvdJob {
-  encoder: NativeSvdEncoder
-  tensors: SvdTensor[]
-}
-
 /** Exports of taskfold.node for lossy codecs. */
 export interface CodecBinding {
   openCodedTask(job: OpenCodedJob, control: JobControl): Promise<NativeCodedTask>
@@ -177,13 +154,4 @@ export interface CodecBinding {
   }) => NativeStepEncoder
   countStep(job: StepJob, control: JobControl): Promise<void>
   encodeStep(job: StepJob, control: JobControl): Promise<void>
-  SvdEncoder: new (options: {
-    step: number
-    deadZone: number
-    tensors: CodedTensor[]
-    out: NativeFile
-    offset: number
-  }) => NativeSvdEncoder
-  countSvd(job: SvdJob, control: JobControl): Promise<void>
-  encodeSvd(job: SvdJob, control: JobControl): Promise<void>
 }

@@ -16,7 +16,7 @@ Examples:
   $ taskfold plan ./llama --task chat=./llama-chat --bits 0.25,0.5,1 --lambda average,0.3 --json
 
 Reads every tensor once and writes nothing. Sizes are of the remainder of one task: heads and other tensors that are kept
-whole, headers and files come on top. Codec svd is not in the table: what it reaches is known after a decomposition only.`
+whole, headers and files come on top.`
 
 const DTYPES = ['keep', 'f32', 'f16', 'bf16']
 

@@ -26,7 +26,6 @@ const MAX_GROUPS = 64
 /**
  * Predicts what every codec would cost and leave at several sizes, for several λ, without writing anything: one pass over
  * base and tasks counts the residuals of every λ in histograms, whose memory does not grow with the model.
- * Codec svd is not predicted: its spectra are known only after a decomposition.
  *
  * @param options - base, tasks, and which λ and sizes to compare
  * @returns one row for each λ, task, codec and size

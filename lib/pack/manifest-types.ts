@@ -125,7 +125,7 @@ export type RemainderCodec = SparseCodec | StreamCodec
 export interface ManifestExactTask extends ManifestTaskFacts {
   /** How the remainder is coded. */
   codec: RemainderCodec
-  /** Entries kept over all its delta tensors; of step nonzero codes, of svd components. */
+  /** Entries kept over all its delta tensors; of step nonzero codes. */
   kept: number
   /** Entries that there were to choose from. */
   elements: number

@@ -99,7 +99,7 @@ function codedTensor(tensor: PackTensor & { kind: 'delta' | 'rows' }): CodedTens
 }
 
 /**
- * How a coded tensor is seen by codecs (docs/FORMAT.md, "svd").
+ * How a coded tensor is seen by codecs (docs/FORMAT.md, "Stream codecs"): codes of vectors and matrices alike.
  *
  * @param rows - first extent of what is coded
  * @param elements - of what is coded, above 0

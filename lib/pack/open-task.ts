@@ -50,7 +50,7 @@ export async function openTask(
       },
     }
     const { codec } = task
-    if (codec === 'step' || codec === 'svd') {
+    if (codec === 'step') {
       const opened = openStream(header.file.metadata, merged, sources, { ...context, codec })
       for (const [tensor, located] of opened.tensors) found.set(tensor, located)
       stream = opened.stream
@@ -82,7 +82,7 @@ function deltaFiles(task: ManifestExactTask, manifestFile: string): string[] {
     .map((file) => file.path.slice(prefix.length))
     .filter((name) => isDeltaFile(name) && name !== DELTA_INDEX_FILE)
     .sort()
-  const single = task.codec === 'step' || task.codec === 'svd'
+  const single = task.codec === 'step'
   const whole =
     names.length > 0 &&
     names.every((name, i) => name === deltaFileName(i, names.length)) &&
@@ -121,7 +121,7 @@ function checkTotals(tensors: ReadonlyMap<string, PackTensor>, task: ManifestExa
     kept += tensor.kept
     elements += tensor.deltaElements
   }
-  const stream = task.codec === 'step' || task.codec === 'svd'
+  const stream = task.codec === 'step'
   if (!stream && kept !== task.kept) {
     throw invalid(
       { file, task: task.name },

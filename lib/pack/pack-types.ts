@@ -36,7 +36,7 @@ export type PackTensor = TaskTensor & {
   stored: FileRange | null
 }
 
-/** A task's remainder as one stream (codecs step and svd); only its header has been read. */
+/** A task's remainder as one stream (codec step); only its header has been read. */
 export interface PackStream {
   codec: StreamCodec
   /** Δ. */

@@ -7,7 +7,7 @@ import type {
 } from './manifest-types.js'
 
 const RULES = ['rank', 'energy', 'sv-fro', 'sv-cumulative', 'sv-ratio', 'budget', 'budget-bytes'] as const
-const CODECS = ['exact', 'sign', 'int4', 'step', 'svd'] as const
+const CODECS = ['exact', 'sign', 'int4', 'step'] as const
 const MERGE_FIELDS = ['merge', 'lambda', 'codec', 'target', 'density', 'scope', 'nonFinite', 'dtype']
 
 /**

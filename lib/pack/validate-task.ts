@@ -37,13 +37,7 @@ export function taskCodec(fields: JsonFields, file: string): { name: string; cod
   throw newerVersion(file, `codec '${codec.slice(0, 40)}' of task '${name}'`)
 }
 
-const REMAINDER_CODECS: readonly string[] = [
-  'exact',
-  'sign',
-  'int4',
-  'step',
-  'svd',
-] satisfies RemainderCodec[]
+const REMAINDER_CODECS: readonly string[] = ['exact', 'sign', 'int4', 'step'] satisfies RemainderCodec[]
 
 function isRemainderCodec(codec: string): codec is RemainderCodec {
   return REMAINDER_CODECS.includes(codec)
@@ -91,7 +85,7 @@ function exactTask(
     elements: fields.count('elements'),
     metadata: fields.stringMap('metadata'),
   }
-  if (facts.codec === 'step' || facts.codec === 'svd') task.loss = loss(fields.object('loss'))
+  if (facts.codec === 'step') task.loss = loss(fields.object('loss'))
   if (task.kept > task.elements) throw fields.wrong('kept', `at most elements (${task.elements})`)
   if (fields.has('sharedFiles')) task.sharedFiles = sharedFiles(fields, mergedFiles)
   if (fields.has('shards')) task.shards = shards(fields)

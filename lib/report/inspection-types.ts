@@ -143,7 +143,7 @@ export interface ExactTaskInspection {
     blocks: number
     /** Scales of int4. */
     scales: number
-    /** Streams of codecs step and svd: codes, tables, directory. */
+    /** Stream of codec step: codes, tables, directory. */
     streams: number
     /** Tensors and rows kept whole. */
     whole: number

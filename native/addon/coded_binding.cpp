@@ -66,8 +66,8 @@ Napi::Value CodedTaskObject::Close(const Napi::CallbackInfo& info) {
 Napi::Value BindOpenCodedTask(const Napi::CallbackInfo& info) {
   const Napi::Object job = ReadObject(info.Env(), info[0], "job");
   const std::string codec = ReadString(job, "codec");
-  if (codec != "step" && codec != "svd") {
-    throw ArgumentError(info.Env(), "expected codec to be 'step' or 'svd'");
+  if (codec != "step") {
+    throw ArgumentError(info.Env(), "expected codec to be 'step'");
   }
   const float step = ReadStep(job, "step");
   Pins pins;
@@ -81,10 +81,9 @@ Napi::Value BindOpenCodedTask(const Napi::CallbackInfo& info) {
   }
   return StartJob(
       info.Env(), info[1], std::move(pins),
-      [svd = codec == "svd", step, arrays, tensors = ReadCodedTensors(job)](RunControl& control) mutable {
+      [step, arrays, tensors = ReadCodedTensors(job)](RunControl& control) mutable {
         control.ThrowIfCancelled();
-        return svd ? OpenSvdTask(step, std::move(tensors), arrays)
-                   : OpenStepTask(step, std::move(tensors), arrays);
+        return OpenStepTask(step, std::move(tensors), arrays);
       },
       [](Napi::Env env, TaskPointer& task) -> Napi::Value { return CodedTaskObject::Make(env, task); });
 }

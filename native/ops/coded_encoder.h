@@ -16,7 +16,7 @@ struct CodedResult {
   uint64_t codes_bytes = 0;
   /// Σ (θt − θ̂t)² as decoded and rounded, and Σ (θt − θ*)².
   double error_squared = 0, residual_squared = 0;
-  /// Nonzero codes (step), components (svd).
+  /// Nonzero codes.
   uint64_t kept = 0;
   /// Bits of all codes under one memoryless source for each table, zeros included.
   double entropy_bits = 0;

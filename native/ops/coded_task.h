@@ -23,7 +23,7 @@ struct CodedArrays {
   Region tables, directory, codes;
 };
 
-/// A task whose remainder is one stream for the whole model (codecs step and svd): tables and directory are
+/// A task whose remainder is one stream for the whole model (codec step): tables and directory are
 /// read and checked when it is opened, codes when a tensor is asked for. Shared by jobs, immutable.
 class CodedTask {
  public:
@@ -37,7 +37,5 @@ class CodedTask {
 /// PACK_INVALID when directory or tables contradict the format. `step` is Δ.
 std::shared_ptr<const CodedTask> OpenStepTask(float step, std::vector<CodedTensor> tensors,
                                               const CodedArrays& arrays);
-std::shared_ptr<const CodedTask> OpenSvdTask(float step, std::vector<CodedTensor> tensors,
-                                             const CodedArrays& arrays);
 
 }  // namespace taskfold

@@ -6,7 +6,7 @@ import { FLOAT_KINDS, randomFloats } from '../helpers/random-floats.js'
 import { FLOAT_DTYPES } from '../reference/float-convert.js'
 import { mergeReference, type ReferenceOperand } from '../reference/merge.js'
 import { type ReferenceHistogram, residualHistogram } from '../reference/residual-histogram.js'
-import { native, type NativeError } from './addon.js'
+import { type NativeError, native } from './addon.js'
 import { type RegionMaker, regionMaker } from './regions.js'
 
 const GROUPS = 2

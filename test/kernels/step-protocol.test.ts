@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { seededRandom } from '../helpers/random.js'
-import { native, type NativeError } from './addon.js'
+import { type NativeError, native } from './addon.js'
 import { regionMaker } from './regions.js'
 import { openStep, runStepEncoder, scatterStep, stepTensor } from './step-run.js'
 
