@@ -118,5 +118,6 @@ console.log(text)
 if (!values['no-docs']) {
   const docs = path.join(import.meta.dirname, '..', 'docs')
   writeFileSync(path.join(docs, 'growth.svg'), growthSvg(panels))
-  writeBetween(path.join(docs, 'benchmarks.md'), 'growth', text)
+  const image = '![time of a fold by number of tasks and size of the model](growth.svg)'
+  writeBetween(path.join(docs, 'benchmarks.md'), 'growth', `${image}\n\n${text}`)
 }

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export type { FloatDtype, IndexCode, SparseCodec, ValueCode } from './binding/binding-types.js'
+export type { FloatDtype, IndexCode, SparseCodec, StreamCodec, ValueCode } from './binding/binding-types.js'
 export type { DeviceChoice, DeviceOptions, UsedDevice } from './binding/device-choice.js'
 export type { Checkpoint, CheckpointFile, Dtype, TensorInfo } from './checkpoint/checkpoint-types.js'
 export { type ReadCheckpointOptions, readCheckpoint } from './checkpoint/open-checkpoint.js'
@@ -57,6 +57,7 @@ export type {
 } from './fold/plan-types.js'
 export { planSizes } from './fold/size-plan.js'
 export type { PlanLambda, SizePlan, SizePlanOptions, SizeRow } from './fold/size-plan-types.js'
+export type { SizeTarget } from './fold/stream-target.js'
 export type { OnProgress, Progress, ProgressPhase } from './io/progress.js'
 export type { AdapterReport, EnergySum, LayerReport } from './lora/adapter-report.js'
 export type {
@@ -109,14 +110,17 @@ export type {
   ManifestLayer,
   ManifestLoraMethod,
   ManifestLoraTask,
+  ManifestLoss,
   ManifestMerged,
   ManifestMergeMethod,
   ManifestMethod,
   ManifestRankRule,
+  ManifestTarget,
   ManifestTask,
   ManifestTaskFacts,
   PackFile,
   PackSource,
+  RemainderCodec,
 } from './pack/manifest-types.js'
 export type { TaskTensor } from './pack/pack-format.js'
 export type { AdapterInspection, AdapterLayerInspection } from './report/adapter-inspection.js'

@@ -6,12 +6,18 @@ export const DEFAULT_TARGET_BITS = 0.5
 
 /** What a remainder may take. */
 export type SizeTarget =
-  /** Bits per merged parameter. */
-  | { bits: number }
-  /** Share of the merged tensors' bytes. */
-  | { share: number }
-  /** Bytes. */
-  | { bytes: number }
+  | {
+      /** Bits per merged parameter. */
+      bits: number
+    }
+  | {
+      /** Share of the merged tensors' bytes. */
+      share: number
+    }
+  | {
+      /** Whole bytes. */
+      bytes: number
+    }
 
 /** What a target is counted from. */
 export interface TargetFacts extends Pick<FoldPlan, 'mergeable' | 'elements'> {

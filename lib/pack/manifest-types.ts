@@ -71,6 +71,17 @@ export interface ManifestLoraMethod {
   maxRank?: number
 }
 
+/** What the remainder of one task may take. */
+export type ManifestTarget =
+  | {
+      /** Bits per merged parameter. */
+      bits: number
+    }
+  | {
+      /** Of tables, directory and codes. */
+      bytes: number
+    }
+
 /** How θ* and the deltas were made. Not needed for decoding. */
 export interface ManifestMergeMethod {
   /** Merge method. */
@@ -80,7 +91,7 @@ export interface ManifestMergeMethod {
   /** How remainders of full fine-tunes are coded; absent: exact. */
   codec?: RemainderCodec
   /** What a remainder may take, of codecs that have a target: bits per merged parameter, or bytes. */
-  target?: { bits: number } | { bytes: number }
+  target?: ManifestTarget
   /** Share of the entries that each task keeps. */
   density: number
   /** Whether entries are ranked over the whole model or inside each tensor. */

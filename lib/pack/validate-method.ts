@@ -4,6 +4,7 @@ import type {
   ManifestMergeMethod,
   ManifestMethod,
   ManifestRankRule,
+  ManifestTarget,
 } from './manifest-types.js'
 
 const RULES = ['rank', 'energy', 'sv-fro', 'sv-cumulative', 'sv-ratio', 'budget', 'budget-bytes'] as const
@@ -44,7 +45,7 @@ function mergeMethod(fields: JsonFields): ManifestMergeMethod {
   }
 }
 
-function target(fields: JsonFields): { bits: number } | { bytes: number } {
+function target(fields: JsonFields): ManifestTarget {
   if (fields.has('bytes')) return { bytes: fields.count('bytes') }
   return { bits: fields.number('bits', 0, Number.MAX_VALUE) }
 }
