@@ -1,7 +1,7 @@
 import type { IndexCode, SparseCodec, ValueCode } from '../binding/binding-types.js'
 import type { Dtype } from '../checkpoint/checkpoint-types.js'
 import { nameProblem } from '../checkpoint/names.js'
-import { invalid, JsonFields } from './json-fields.js'
+import { type FieldContext, invalid, JsonFields } from './json-fields.js'
 import { newerVersion } from './newer-version.js'
 import { DELTA_METADATA_KEY, FORMAT_VERSION, type TaskTensor } from './pack-format.js'
 import { FLOAT_DTYPES } from './stored-arrays.js'
@@ -32,14 +32,7 @@ export function parseDeltaHeader(
   expected: SparseCodec = 'exact',
 ): Map<string, TaskTensor> {
   const context = { file, task }
-  const text = Object.hasOwn(metadata, DELTA_METADATA_KEY) ? metadata[DELTA_METADATA_KEY] : undefined
-  if (text === undefined) throw invalid(context, `its __metadata__ has no '${DELTA_METADATA_KEY}'`)
-  const where = `'${DELTA_METADATA_KEY}' of its __metadata__`
-  const json = parseStrictJson(Buffer.from(text), (problem) => invalid(context, `${where}: ${problem}`))
-  const fields = new JsonFields(json, '', context)
-  const format = fields.count('format')
-  if (format > FORMAT_VERSION) throw newerVersion(file, `format ${format}`)
-  if (format < 1) throw fields.wrong('format', `from 1 to ${FORMAT_VERSION}`)
+  const fields = headerFields(metadata, context)
   const codec = fields.string('codec')
   if (!Object.hasOwn(VALUE_CODES, codec)) throw newerVersion(file, `codec '${codec.slice(0, 40)}'`)
   if (codec !== expected) throw fields.wrong('codec', `'${expected}', as the manifest says`)
@@ -123,4 +116,24 @@ function entries(fields: JsonFields, codec: SparseCodec) {
 /** Any string: the stored, merged or tied tensor that it is compared with later has a checked dtype. */
 function dtype(fields: JsonFields): Dtype {
   return fields.string('dtype') as Dtype
+}
+
+/**
+ * The document that a delta file describes itself with, of any codec, in a format that this release reads.
+ *
+ * @param metadata - of the delta file
+ * @param context - its path and task, for messages
+ * @returns its fields
+ * @throws TaskfoldError PACK_INVALID, PACK_VERSION
+ */
+export function headerFields(metadata: Readonly<Record<string, string>>, context: FieldContext): JsonFields {
+  const text = Object.hasOwn(metadata, DELTA_METADATA_KEY) ? metadata[DELTA_METADATA_KEY] : undefined
+  if (text === undefined) throw invalid(context, `its __metadata__ has no '${DELTA_METADATA_KEY}'`)
+  const where = `'${DELTA_METADATA_KEY}' of its __metadata__`
+  const json = parseStrictJson(Buffer.from(text), (problem) => invalid(context, `${where}: ${problem}`))
+  const fields = new JsonFields(json, '', context)
+  const format = fields.count('format')
+  if (format > FORMAT_VERSION) throw newerVersion(context.file, `format ${format}`)
+  if (format < 1) throw fields.wrong('format', `from 1 to ${FORMAT_VERSION}`)
+  return fields
 }

@@ -1,12 +1,10 @@
 import type { StreamCodec } from '../binding/binding-types.js'
 import { compareNames, nameProblem } from '../checkpoint/names.js'
 import { type FieldContext, invalid, JsonFields } from './json-fields.js'
-import { newerVersion } from './newer-version.js'
 import { DELTA_METADATA_KEY, FORMAT_VERSION, type TaskTensor } from './pack-format.js'
-import { parseTaskTensor } from './parse-delta-header.js'
+import { headerFields, parseTaskTensor } from './parse-delta-header.js'
 import type { StoredEntry } from './render-delta-header.js'
 import { stableJson } from './stable-json.js'
-import { parseStrictJson } from './strict-json.js'
 
 /** Stored arrays of a stream, in file order. */
 export const STREAM_ARRAYS = ['codes', 'tables', 'directory'] as const
@@ -45,14 +43,7 @@ export function parseStreamHeader(
   expected: StreamCodec,
 ): StreamHeader {
   const context = { file, task }
-  const text = Object.hasOwn(metadata, DELTA_METADATA_KEY) ? metadata[DELTA_METADATA_KEY] : undefined
-  if (text === undefined) throw invalid(context, `its __metadata__ has no '${DELTA_METADATA_KEY}'`)
-  const where = `'${DELTA_METADATA_KEY}' of its __metadata__`
-  const json = parseStrictJson(Buffer.from(text), (problem) => invalid(context, `${where}: ${problem}`))
-  const fields = new JsonFields(json, '', context)
-  const format = fields.count('format')
-  if (format > FORMAT_VERSION) throw newerVersion(file, `format ${format}`)
-  if (format < 1) throw fields.wrong('format', `from 1 to ${FORMAT_VERSION}`)
+  const fields = headerFields(metadata, context)
   if (fields.string('codec') !== expected) throw fields.wrong('codec', `'${expected}', as the manifest says`)
   if (fields.string('task') !== task) throw fields.wrong('task', `'${task}', as its folder says`)
   const tensors = new Map<string, TaskTensor>()

@@ -107,7 +107,9 @@ HWY_INLINE bool TallyRun(size_t n, const typename Storage<kDtype>::Raw* merged,
     hits[w] = mark & ~high;
     for (uint64_t hit = hits[w]; hit != 0; hit &= hit - 1) {
       const size_t i = w * 64 + static_cast<size_t>(__builtin_ctzll(hit));
-      tally->keys[inside++] = ScalarKey<kDtype, kHasMerged>(merged, task, i);
+      // The caller's memory may have changed since it was compared; counters are indexed with these.
+      const uint32_t key = ScalarKey<kDtype, kHasMerged>(merged, task, i);
+      tally->keys[inside++] = HWY_MIN(HWY_MAX(key, window.low), window.end - 1);
     }
   }
   tally->above += total;
