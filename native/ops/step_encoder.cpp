@@ -77,11 +77,11 @@ void StepEncoder::CountPiece(const std::vector<CodecTensor>& batch, const Piece&
     NamingTensor(tensor.shape.name, [&, segment = s] {
       const size_t n = SegmentElements(piece, segment);
       QuantizedSegment quantized;
-      QuantizeSegment(quantizer_, tensor, piece.first, n, scratch, 0, &quantized);
+      QuantizeSegment(quantizer_, tensor, piece.first, n, StepSum::kResidual, scratch, 0, &quantized);
       StepCounts counts;
       counts.elements = n;
       CountTokens(quantized.entries, &counts);
-      residual[segment] = quantized.residual_squared;
+      residual[segment] = quantized.squared;
       const std::lock_guard<std::mutex> lock(counts_mutex_);
       counts_[place] += counts;
     });
@@ -126,10 +126,10 @@ void StepEncoder::EncodePiece(const std::vector<CodecTensor>& batch, const Piece
     const CodecTensor& tensor = batch[piece.tensor + s - state_.seen()];
     NamingTensor(tensor.shape.name, [&, segment = s] {
       QuantizedSegment quantized;
-      QuantizeSegment(quantizer_, tensor, piece.first, SegmentElements(piece, segment), scratch, 0,
-                      &quantized);
+      QuantizeSegment(quantizer_, tensor, piece.first, SegmentElements(piece, segment), StepSum::kError,
+                      scratch, 0, &quantized);
       block->segments.push_back(std::move(quantized.entries));
-      block->errors.push_back(quantized.error_squared);
+      block->errors.push_back(quantized.squared);
     });
   }
   if (!piece.complete) return;

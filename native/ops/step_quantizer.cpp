@@ -76,7 +76,7 @@ void Quantize(const StepQuantizer& quantizer, const void* task_bytes, const void
 }  // namespace
 
 void QuantizeSegment(const StepQuantizer& quantizer, const CodecTensor& tensor, uint64_t first, size_t n,
-                     Scratch& scratch, size_t slot, QuantizedSegment* out) {
+                     StepSum sum, Scratch& scratch, size_t slot, QuantizedSegment* out) {
   const TfBackend& backend = ActiveBackend();
   const Dtype dtype = tensor.shape.dtype;
   const void* merged = ReadElements(backend, {tensor.merged, dtype}, dtype, first, n, scratch, slot);
@@ -90,9 +90,9 @@ void QuantizeSegment(const StepQuantizer& quantizer, const CodecTensor& tensor, 
   entries.positions.resize(marks.at_least);
   entries.codes.resize(marks.at_least);
   backend.positions(n, bits, entries.positions.data());
-  out->residual_squared = SumOfSquares(u, n);
+  if (sum == StepSum::kResidual) out->squared = SumOfSquares(u, n);
   VisitDtype(dtype, [&]<Dtype kDtype>() { Quantize<kDtype>(quantizer, task, merged, u, &entries); });
-  out->error_squared = SumOfSquares(u, n);
+  if (sum == StepSum::kError) out->squared = SumOfSquares(u, n);
 }
 
 }  // namespace taskfold

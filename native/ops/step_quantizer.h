@@ -24,17 +24,19 @@ class StepQuantizer {
   uint32_t threshold_;
 };
 
-/// A residual's nonzero codes and sums over one segment.
+/// Σ u² of the residual, or Σ (θt − θ̂t)² as decoded and rounded.
+enum class StepSum { kResidual, kError };
+
+/// A residual's nonzero codes and one of its sums over one segment.
 struct QuantizedSegment {
   StepEntries entries;
-  double residual_squared = 0;  ///< Σ u²
-  double error_squared = 0;     ///< Σ (θt − θ̂t)², as decoded and rounded
+  double squared = 0;
 };
 
 /// Quantises elements [first, first + n) of a tensor (n ≤ kBlockElements): u = θt − θ* in f32, θt converted
 /// to the storage dtype first. NON_FINITE with tensor and index. Uses the scratch slots slot … slot + 7. Same
 /// result on every machine.
 void QuantizeSegment(const StepQuantizer& quantizer, const CodecTensor& tensor, uint64_t first, size_t n,
-                     Scratch& scratch, size_t slot, QuantizedSegment* out);
+                     StepSum sum, Scratch& scratch, size_t slot, QuantizedSegment* out);
 
 }  // namespace taskfold

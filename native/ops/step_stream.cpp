@@ -1,7 +1,8 @@
 #include "ops/step_stream.h"
 
 #include <array>
-#include <cstring>
+
+#include "core/float_convert.h"
 
 namespace taskfold {
 namespace {
@@ -34,28 +35,34 @@ uint32_t WordAt(const uint8_t* at) {
   return static_cast<uint32_t>(at[0]) | static_cast<uint32_t>(at[1]) << 8;
 }
 
-struct Cursor {
-  const uint8_t* next;
-  const uint8_t* end;
+/// The next four words, which is all that one entry can take: a load for each entry, not for each refill, so
+/// that a state never waits for memory.
+struct Words {
+  uint64_t left;
+  uint32_t used = 0;  ///< bytes
 
-  /// Behind the end the words are zeros, so a cursor that went too far stays inside the slack: see Segment.
+  explicit Words(const uint8_t* at)
+      : left(WordAt(at) | static_cast<uint64_t>(WordAt(at + 2)) << 16 |
+             static_cast<uint64_t>(WordAt(at + 4)) << 32 | static_cast<uint64_t>(WordAt(at + 6)) << 48) {}
+
   uint32_t Refill(uint32_t x) {
     const bool low = x < kRansLow;
-    const uint32_t filled = x << 16 | WordAt(next);
-    next += low ? 2 : 0;
+    const uint32_t filled = x << 16 | static_cast<uint32_t>(left & 0xFFFF);
+    left >>= low ? 16 : 0;
+    used += low ? 2 : 0;
     return low ? filled : x;
   }
 };
 
-uint32_t TakeSymbol(uint32_t& x, const uint32_t* slots, Cursor& cursor) {
+uint32_t TakeSymbol(uint32_t& x, const uint32_t* slots, Words& words) {
   const uint32_t slot = slots[x & (kRansTotal - 1)];
-  x = cursor.Refill(((slot >> 12 & 0xFFF) + 1) * (x >> kRansBits) + (slot & 0xFFF));
+  x = words.Refill(((slot >> 12 & 0xFFF) + 1) * (x >> kRansBits) + (slot & 0xFFF));
   return slot >> 24;
 }
 
-uint32_t TakeBits(uint32_t& x, uint32_t count, Cursor& cursor) {
+uint32_t TakeBits(uint32_t& x, uint32_t count, Words& words) {
   const uint32_t value = x & ((1U << count) - 1);
-  x = cursor.Refill(x >> count);
+  x = words.Refill(x >> count);
   return value;
 }
 
@@ -77,24 +84,26 @@ bool StepReader::Segment(const StepSlots& slots, float step, size_t entries, siz
                          uint16_t* positions, float* values) {
   // A state below kRansLow would need more than one word at a time.
   if (!sound_) return true;  // Finished() tells
-  Cursor cursor{next_, end_};
+  const uint8_t* next = next_;
   uint32_t x0 = x0_, x1 = x1_;
   uint64_t behind = 0;  // one behind the last position
   for (size_t i = 0; i < entries; i++) {
-    const TokenMeaning run = kMeanings[TakeSymbol(x0, slots.run, cursor)];
-    behind += run.base + TakeBits(x0, run.bits, cursor) + 1;
-    const TokenMeaning level = kMeanings[TakeSymbol(x1, slots.level, cursor)];
-    const uint32_t raw = TakeBits(x1, level.bits + 1, cursor);
+    Words words(next);
+    const TokenMeaning run = kMeanings[TakeSymbol(x0, slots.run, words)];
+    behind += run.base + TakeBits(x0, run.bits, words) + 1;
+    const TokenMeaning level = kMeanings[TakeSymbol(x1, slots.level, words)];
+    const uint32_t raw = TakeBits(x1, level.bits + 1, words);
     const float magnitude = static_cast<float>(level.base + (raw >> 1) + 1) * step;
-    // A stream that is too short: its entries take at most kSlack bytes of zeros before this notices.
-    if (cursor.next > end_) {
+    next += words.used;
+    // A stream that is too short: its last entry took zeros from the slack.
+    if (next > end_) {
       sound_ = false;
       return true;
     }
     positions[i] = static_cast<uint16_t>(behind - 1);
-    values[i] = (raw & 1) != 0 ? -magnitude : magnitude;
+    values[i] = BitsFloat(FloatBits(magnitude) | raw << 31);
   }
-  next_ = cursor.next;
+  next_ = next;
   x0_ = x0;
   x1_ = x1;
   return behind <= elements;
