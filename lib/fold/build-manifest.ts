@@ -23,7 +23,7 @@ import { streamTarget } from './stream-target.js'
 
 /** What coding a task gave. */
 export interface TaskFacts {
-  /** Entries kept, nonzero codes or components. */
+  /** Entries kept, or nonzero codes. */
   kept: number
   /** Of a stream codec. */
   loss?: ManifestLoss

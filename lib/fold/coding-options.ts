@@ -1,5 +1,5 @@
 import type { FoldOptions, FoldSettings } from './fold-options.js'
-import { DEFAULT_DEAD_ZONE } from './size-rows.js'
+import { DEFAULT_DEAD_ZONE } from './step-range.js'
 import { DEFAULT_TARGET_BITS, type SizeTarget } from './stream-target.js'
 
 const CODECS = ['exact', 'step', 'sign', 'int4'] as const

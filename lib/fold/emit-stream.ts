@@ -1,7 +1,6 @@
 import { mkdir, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CodecTensor, CodedResult, NativeFile } from '../binding/binding-types.js'
-import { isFloatDtype } from '../checkpoint/dtypes.js'
 import { matrixShape } from '../pack/open-stream.js'
 import { TASKS_FOLDER } from '../pack/pack-format.js'
 import { floatBytes } from '../pack/stored-arrays.js'
@@ -12,11 +11,13 @@ import {
   type StreamLayout,
 } from '../pack/stream-plan.js'
 import { makeBatches } from './batches.js'
+import type { TaskFacts } from './build-manifest.js'
+import { copyWholes } from './copy-wholes.js'
 import { countTask } from './count-task.js'
 import { findSame } from './find-same.js'
 import { findStep } from './find-step.js'
 import { finishFile } from './finish-file.js'
-import { copy, copyElements, part } from './fold-copy.js'
+import { copy } from './fold-copy.js'
 import { emitBytes } from './fold-emit.js'
 import { type FoldRun, runJob, startPhase } from './fold-run.js'
 import { foldedPart } from './merge-operands.js'
@@ -25,13 +26,6 @@ import { packTensor } from './plan-task-files.js'
 import type { MergeableTensor } from './plan-tensors.js'
 import type { PlannedTask } from './plan-types.js'
 import { streamTarget } from './stream-target.js'
-
-/** What a task with a stream codec adds to the manifest. */
-export interface EmittedStream {
-  /** Nonzero codes. */
-  kept: number
-  loss: { step: number; bits: number; relativeError: number }
-}
 
 /** One coding of a task: what it gave, and its bytes. */
 interface Coding extends CodedResult {
@@ -52,7 +46,7 @@ export async function emitStream(
   run: FoldRun,
   targets: MergedTargets,
   task: PlannedTask,
-): Promise<EmittedStream> {
+): Promise<TaskFacts> {
   const folder = join(run.work, TASKS_FOLDER, task.name)
   await mkdir(folder, { recursive: true })
   const inside = `${TASKS_FOLDER}/${task.name}/delta.safetensors`
@@ -63,7 +57,7 @@ export async function emitStream(
     return { kept: earlier.kept, loss: earlier.loss }
   }
   const coded = run.plan.mergeable.filter((tensor) => tensor.elements > 0)
-  const plan = planFile(run, task, await findSame(run, task), coded.length > 0)
+  const plan = planFile(task, await findSame(run, task), coded.length > 0)
   const path = join(folder, plan.fileName)
   const out = run.files.output(path)
   const { step, result } = await codeTask(run, targets, task, coded, out, plan.headerBytes)
@@ -75,7 +69,9 @@ export async function emitStream(
   })
   await truncate(path, layout.arrays.codes + codes)
   await writeArrays(run, task, out, layout, result)
-  await writeWholes(run, task, plan, out, layout)
+  await copyWholes(run, task, layout.wholes, (name) => plan.header.tensors.get(name)!, out)
+  const { header } = layout
+  await copy(run, plan.fileName, header, { file: out, offset: 0, length: header.byteLength }, task.name)
   await truncate(path, layout.fileBytes)
   const elements = coded.reduce((sum, tensor) => sum + tensor.elements, 0)
   const emitted = {
@@ -93,12 +89,7 @@ export async function emitStream(
   return emitted
 }
 
-function planFile(
-  _run: FoldRun,
-  task: PlannedTask,
-  same: ReadonlySet<string>,
-  coded: boolean,
-): StreamFilePlan {
+function planFile(task: PlannedTask, same: ReadonlySet<string>, coded: boolean): StreamFilePlan {
   const byName = new Map(task.tensors.map((tensor) => [tensor.name, tensor]))
   const tensors = task.tensors.map((tensor) => packTensor(tensor, same, byName))
   return planStreamFile(tensors, { codec: 'step', task: task.name, absent: task.missing, coded })
@@ -179,27 +170,4 @@ async function writeArrays(
     if (bytes.length === 0) continue
     await copy(run, array, bytes, { file: out, offset: arrays[array], length: bytes.length }, task.name)
   }
-}
-
-async function writeWholes(
-  run: FoldRun,
-  task: PlannedTask,
-  plan: StreamFilePlan,
-  out: NativeFile,
-  { header, wholes }: StreamLayout,
-): Promise<void> {
-  for (const { name, fromByte, offset, length } of wholes) {
-    const info = task.checkpoint.tensors.get(name)!
-    const to = { file: out, offset, length }
-    const planned = plan.header.tensors.get(name)!
-    if (planned.kind === 'rows' && isFloatDtype(info.dtype)) {
-      const first = fromByte / floatBytes(planned.dtype)
-      const from = { region: part(run.files.region(info), first * floatBytes(info.dtype)), dtype: info.dtype }
-      const into = { region: to, dtype: planned.dtype }
-      await copyElements(run, name, from, into, info.elements - first, task.name)
-    } else {
-      await copy(run, name, part(run.files.region(info), fromByte), to, task.name)
-    }
-  }
-  await copy(run, plan.fileName, header, { file: out, offset: 0, length: header.byteLength }, task.name)
 }

@@ -1,5 +1,6 @@
-import { solveRate, stepRate } from './code-rates.js'
+import { stepRate } from './code-rates.js'
 import type { ResidualBins } from './residual-bins.js'
+import { coarsestStep, finestStep, stepFor } from './step-range.js'
 
 /** A step that gives more than this share of the target is good enough. */
 const GOOD_SHARE = 0.99
@@ -31,13 +32,13 @@ export async function findStep<T extends { bytes: number }>(
   let failing = 0
   let aim = 8 * targetBytes
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const step = between(stepAt(groups, deadZone, aim), failing, best?.step ?? Number.POSITIVE_INFINITY)
+    const step = between(stepFor(groups, deadZone, aim), failing, best?.step ?? Number.POSITIVE_INFINITY)
     const result = await encode(step)
     last = { step, result }
     const fits = result.bytes <= targetBytes
     if (!fits) failing = Math.max(failing, step)
     else if (best === null || result.bytes > best.result.bytes) best = last
-    if (fits && (result.bytes >= GOOD_SHARE * targetBytes || step === finest(groups))) return last
+    if (fits && (result.bytes >= GOOD_SHARE * targetBytes || step === finestStep(groups))) return last
     if (result.bytes === 0) return last
     // What coding takes beyond the model is about the same share (and, of small models, amount) at a near step.
     const predicted = stepRate(groups, step, deadZone).bits / 8
@@ -45,7 +46,7 @@ export async function findStep<T extends { bytes: number }>(
   }
   if (best === null) {
     // Tables and directory alone exceed the target: the coarsest step codes nothing.
-    const step = coarsest(groups, deadZone)
+    const step = coarsestStep(groups, deadZone)
     return { step, result: await encode(step) }
   }
   return best === last ? best : { step: best.step, result: await encode(best.step) }
@@ -56,27 +57,4 @@ function between(step: number, failing: number, fitting: number): number {
   if (step > failing && step < fitting) return step
   if (fitting === Number.POSITIVE_INFINITY) return Math.fround(failing * 1.2)
   return Math.fround(Math.sqrt(Math.max(failing, fitting / 4) * fitting))
-}
-
-/** The smallest Δ whose codes take no more than `bits`, as an f32. */
-function stepAt(groups: readonly ResidualBins[], deadZone: number, bits: number): number {
-  const ends = { least: coarsest(groups, deadZone), most: finest(groups) }
-  if (bits <= 0) return ends.least
-  return Math.fround(solveRate((step) => stepRate(groups, step, deadZone).bits, bits, ends))
-}
-
-function largest(groups: readonly ResidualBins[]): number {
-  return groups.reduce((most, bins) => Math.max(most, bins.bound), 0)
-}
-
-/** Everything lies in the dead zone. */
-function coarsest(groups: readonly ResidualBins[], deadZone: number): number {
-  const most = largest(groups)
-  return most === 0 ? 1 : Math.fround((most / deadZone) * 1.01)
-}
-
-/** The largest code is about 2¹⁵: finer steps would be cut off. */
-function finest(groups: readonly ResidualBins[]): number {
-  const most = largest(groups)
-  return most === 0 ? 1 : Math.max(Math.fround(most * 2 ** -15), 2 ** -126)
 }

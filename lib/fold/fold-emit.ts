@@ -1,7 +1,6 @@
 import { mkdir, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EmitTensor, EmittedTensor, SparseCodec, Threshold } from '../binding/binding-types.js'
-import { isFloatDtype } from '../checkpoint/dtypes.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { writeFileAtomic } from '../io/write-file-atomic.js'
 import { buildDeltaHeader, type DeltaHeaderBytes } from '../pack/delta-header.js'
@@ -10,9 +9,10 @@ import type { DeltaFilePlan } from '../pack/delta-plan.js'
 import { DELTA_INDEX_FILE, TASKS_FOLDER } from '../pack/pack-format.js'
 import { floatBytes } from '../pack/stored-arrays.js'
 import { makeBatches } from './batches.js'
+import { copyWholes } from './copy-wholes.js'
 import { findSame } from './find-same.js'
 import { finishFile } from './finish-file.js'
-import { copy, copyElements, part } from './fold-copy.js'
+import { copy } from './fold-copy.js'
 import { type FoldRun, fingerprints, type PhaseProgress, runJob, type Thresholds } from './fold-run.js'
 import { foldedPart, passBytes } from './merge-operands.js'
 import type { MergedTargets } from './merged-targets.js'
@@ -186,25 +186,8 @@ async function complete(
   { header, wholes, fileBytes }: DeltaHeaderBytes,
 ): Promise<void> {
   const out = run.files.output(path)
-  for (const { name, fromByte, offset, length } of wholes) {
-    const info = task.checkpoint.tensors.get(name)!
-    const to = { file: out, offset, length }
-    const planned = file.tensors.find((tensor) => tensor.name === name)!
-    if (planned.kind === 'rows' && isFloatDtype(info.dtype)) {
-      const first = fromByte / floatBytes(planned.dtype)
-      const from = { region: part(run.files.region(info), first * floatBytes(info.dtype)), dtype: info.dtype }
-      await copyElements(
-        run,
-        name,
-        from,
-        { region: to, dtype: planned.dtype },
-        info.elements - first,
-        task.name,
-      )
-    } else {
-      await copy(run, name, part(run.files.region(info), fromByte), to, task.name)
-    }
-  }
+  const planned = new Map(file.tensors.map((tensor) => [tensor.name, tensor]))
+  await copyWholes(run, task, wholes, (name) => planned.get(name)!, out)
   await copy(run, file.fileName, header, { file: out, offset: 0, length: header.byteLength }, task.name)
   await truncate(path, fileBytes)
   await finishFile(run, familyPath(task, file), fileBytes)

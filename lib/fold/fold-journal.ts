@@ -3,6 +3,7 @@ import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EmittedTensor, Threshold } from '../binding/binding-types.js'
 import { toTaskfoldError } from '../errors/to-taskfold-error.js'
+import type { ManifestLoss } from '../pack/manifest-types.js'
 
 /** Name of the journal in the partial folder. */
 export const JOURNAL_FILE = '.taskfold-journal'
@@ -28,7 +29,7 @@ export type JournalRecord =
       fingerprint: string
     }
   /** A task with a stream codec, whose delta file is complete when its own record follows. */
-  | { kind: 'coded'; task: string; kept: number; loss: { step: number; bits: number; relativeError: number } }
+  | { kind: 'coded'; task: string; kept: number; loss: ManifestLoss }
   /** A file that is complete and on the disk. */
   | { kind: 'file'; path: string; bytes: number; fingerprint: string }
 

@@ -55,10 +55,9 @@ function sumBytes(tensors: readonly MergeableTensor[]): number {
  *
  * @param run - the fold
  * @param targets - the files of merged/
- * @returns null: there are no thresholds
  * @throws TaskfoldError NON_FINITE, FILE_TRUNCATED, IO_ERROR, DISK_FULL, CANCELLED
  */
-export async function foldMergeOnly(run: FoldRun, targets: MergedTargets): Promise<null> {
+export async function foldMergeOnly(run: FoldRun, targets: MergedTargets): Promise<void> {
   const filled = run.plan.mergeable.filter((tensor) => tensor.elements > 0)
   const batches = makeBatches(filled)
   run.batches.total += batches.length
@@ -78,5 +77,4 @@ export async function foldMergeOnly(run: FoldRun, targets: MergedTargets): Promi
     await run.journal.append({ kind: 'merged', batch, ...result })
   }
   phase.done()
-  return null
 }

@@ -6,7 +6,7 @@ import type {
   NativeSpill,
   Threshold,
 } from '../binding/binding-types.js'
-import { type CallContext, callNative } from '../binding/call-native.js'
+import { type CallContext, callNative, type OperandSource } from '../binding/call-native.js'
 import type { OpenedDevice } from '../binding/choose-device.js'
 import { createProgress, type OnProgress, type ProgressCounter, type ProgressPhase } from '../io/progress.js'
 import type { AdapterReport } from '../lora/adapter-report.js'
@@ -14,7 +14,7 @@ import type { PackFile } from '../pack/manifest-types.js'
 import type { FileTable } from './file-table.js'
 import type { FinishedSteps } from './finished-steps.js'
 import type { FoldJournal } from './fold-journal.js'
-import type { FoldPlan } from './plan-types.js'
+import type { FoldPlan, ModelInputs } from './plan-types.js'
 
 /** One running fold: what its phases share. */
 export interface FoldRun {
@@ -101,13 +101,7 @@ export async function runJob<T>(
   const { inputs, settings } = run.plan
   const context: CallContext = {
     task: options.task,
-    operand(operand, tensor) {
-      const place =
-        operand === 'task' ? inputs.tasks.findIndex((t) => t.name === options.task) : Number(operand)
-      const task = operand === 'base' ? undefined : inputs.tasks[place]
-      const model = operand === 'base' ? inputs.base : task?.checkpoint
-      return { file: tensor === undefined ? undefined : model?.tensors.get(tensor)?.file, task: task?.name }
-    },
+    operand: (operand, tensor) => operandSource(inputs, operand, tensor, options.task),
   }
   try {
     return await callNative((control) => job(run.binding, control), {
@@ -120,6 +114,27 @@ export async function runJob<T>(
   } finally {
     run.files.trim()
   }
+}
+
+/**
+ * Which model an operand of a native job came from.
+ *
+ * @param inputs - the models
+ * @param operand - 'base', the task's place in the job, or 'task' for the job's only one
+ * @param tensor - the tensor at fault, where it is known
+ * @param only - name of the job's only task
+ * @returns file and task
+ */
+export function operandSource(
+  inputs: ModelInputs,
+  operand: string | number,
+  tensor?: string,
+  only?: string,
+): OperandSource {
+  const place = operand === 'task' ? inputs.tasks.findIndex(({ name }) => name === only) : Number(operand)
+  const task = operand === 'base' ? undefined : inputs.tasks[place]
+  const model = operand === 'base' ? inputs.base : task?.checkpoint
+  return { file: tensor === undefined ? undefined : model?.tensors.get(tensor)?.file, task: task?.name }
 }
 
 /**

@@ -23,7 +23,7 @@ import type { FoldOptions } from './fold-options.js'
 import { assemblePlan, planFold } from './fold-plan.js'
 import { type FoldResult, foldResult } from './fold-result.js'
 import { type FoldRun, fingerprints, startPhase } from './fold-run.js'
-import { makeMergedTargets } from './merged-targets.js'
+import { type MergedTargets, makeMergedTargets } from './merged-targets.js'
 import { inputPaths } from './output-problems.js'
 import { planDigest } from './plan-digest.js'
 import type { FoldPlan } from './plan-types.js'
@@ -139,45 +139,54 @@ async function foldInto(
 async function runPhases(run: FoldRun): Promise<Manifest> {
   const { plan } = run
   // LoRA tasks alone need no θ*; with others, the merge reads and fingerprints the base.
-  const kept = plan.tasks.length > 0 ? await foldModels(run) : new Map<string, TaskFacts>()
+  const facts = plan.tasks.length > 0 ? await foldModels(run) : new Map<string, TaskFacts>()
   if (plan.tasks.length === 0) await fingerprintBase(run)
   await foldAdapters(run)
   if (plan.settings.copyBase) await copyBase(run)
-  return await finishFamily(run, kept)
+  return await finishFamily(run, facts)
 }
 
-/** θ* and the deltas of full fine-tunes; answers how many entries each keeps. */
+/** θ* and the remainders of full fine-tunes; answers what the manifest says of each. */
 async function foldModels(run: FoldRun): Promise<Map<string, TaskFacts>> {
+  const targets = await makeMergedTargets(run)
+  if (run.plan.settings.codec === 'step') return await foldStreams(run, targets)
   const spill = openSpill(run)
   try {
-    return await mergeAndEmit({ ...run, spill })
+    return await foldDeltas({ ...run, spill }, targets)
   } finally {
     spill?.close()
   }
 }
 
-async function mergeAndEmit(run: FoldRun): Promise<Map<string, TaskFacts>> {
-  const targets = await makeMergedTargets(run)
-  const stream = run.plan.settings.codec === 'step'
-  const thresholds = stream ? await foldMergeOnly(run, targets) : await foldMerge(run, targets)
-  await foldCopy(run, targets)
-  await finishMerged(run, targets)
+/** Nothing is ranked: every task is coded once θ* is there. */
+async function foldStreams(run: FoldRun, targets: MergedTargets): Promise<Map<string, TaskFacts>> {
+  await foldMergeOnly(run, targets)
+  await completeMerged(run, targets)
+  const facts = new Map<string, TaskFacts>()
+  for (const task of run.plan.tasks) facts.set(task.name, await emitStream(run, targets, task))
+  return facts
+}
+
+async function foldDeltas(run: FoldRun, targets: MergedTargets): Promise<Map<string, TaskFacts>> {
+  const thresholds = await foldMerge(run, targets)
+  await completeMerged(run, targets)
   const { tasks, mergeable } = run.plan
-  if (thresholds === null) {
-    const coded = new Map<string, TaskFacts>()
-    for (const task of tasks) coded.set(task.name, await emitStream(run, targets, task))
-    return coded
-  }
   const bytes = tasks.flatMap((task) => mergeable.map((tensor) => emitBytes(task, tensor)))
   const phase = startPhase(
     run,
     'write deltas',
     bytes.reduce((sum, size) => sum + size, 0),
   )
-  const kept = new Map<string, TaskFacts>()
-  for (const task of tasks) kept.set(task.name, await emitTask(run, targets, task, thresholds, phase))
+  const facts = new Map<string, TaskFacts>()
+  for (const task of tasks) facts.set(task.name, await emitTask(run, targets, task, thresholds, phase))
   phase.done()
-  return kept
+  return facts
+}
+
+/** What of merged/ is not merged. */
+async function completeMerged(run: FoldRun, targets: MergedTargets): Promise<void> {
+  await foldCopy(run, targets)
+  await finishMerged(run, targets)
 }
 
 /** Preflight looked at a few bytes of tied tensors; now all of them are compared. */

@@ -45,12 +45,12 @@ export function residualOperands(
 }
 
 /**
- * @param run - the fold
+ * @param run - open files
  * @param tensor - a mergeable tensor
  * @param info - it in one of the models
  * @returns the rows that are folded
  */
-export function foldedPart(run: FoldRun, tensor: MergeableTensor, info: TensorInfo): Operand {
+export function foldedPart(run: Pick<FoldRun, 'files'>, tensor: MergeableTensor, info: TensorInfo): Operand {
   return run.files.operand(info, info.elements === 0 ? 0 : (info.length / info.elements) * tensor.elements)
 }
 

@@ -7,7 +7,9 @@ import { makeBatches } from './batches.js'
 import { FileTable } from './file-table.js'
 import { findTies } from './find-ties.js'
 import { checkFoldOptions } from './fold-options.js'
+import { operandSource } from './fold-run.js'
 import { matchTensors } from './match-tensors.js'
+import { foldedPart } from './merge-operands.js'
 import type { MergeableTensor } from './plan-tensors.js'
 import type { FoldInputs } from './plan-types.js'
 import { probeContent } from './probe-content.js'
@@ -139,20 +141,18 @@ async function countResiduals(
         // Groups of about equal size, of neighbours: layers of a kind lie far apart, but so do a layer's matrices.
         const group = Math.min(groups - 1, Math.floor((groups * seen) / elements))
         seen += tensor.elements
-        const part = (info: MergeableTensor['base']) =>
-          files.operand(info, info.elements === 0 ? 0 : (info.length / info.elements) * tensor.elements)
         return {
           name: tensor.name,
           elements: tensor.elements,
           dtype: tensor.dtype,
-          base: part(tensor.base),
-          tasks: tensor.tasks.map(part),
+          base: foldedPart({ files }, tensor, tensor.base),
+          tasks: tensor.tasks.map((info) => foldedPart({ files }, tensor, info)),
           merged: null,
           group,
         }
       })
       const context = {
-        operand: (operand: string | number, name?: string) => sourceOf(inputs, operand, name),
+        operand: (operand: string | number, name?: string) => operandSource(inputs, operand, name),
       }
       await callNative((control) => binding.countHistogram({ tensors, histogram }, control), {
         signal,
@@ -173,10 +173,4 @@ async function countResiduals(
       Array.from({ length: groups }, (_group, group) => ResidualBins.of(histogram, { lambda, task, group })),
     ),
   )
-}
-
-function sourceOf(inputs: FoldInputs, operand: string | number, name?: string) {
-  const task = operand === 'base' ? undefined : inputs.tasks[Number(operand)]
-  const model = operand === 'base' ? inputs.base : task?.checkpoint
-  return { file: name === undefined ? undefined : model?.tensors.get(name)?.file, task: task?.name }
 }

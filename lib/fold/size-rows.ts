@@ -2,9 +2,7 @@ import type { FloatDtype } from '../binding/binding-types.js'
 import { type CodeRate, type SparseCode, solveRate, sparseRate, stepRate } from './code-rates.js'
 import type { ResidualBins } from './residual-bins.js'
 import type { SizeRow } from './size-plan-types.js'
-
-/** Dead zone of codec step when nothing else is asked for. */
-export const DEFAULT_DEAD_ZONE = 0.65
+import { DEFAULT_DEAD_ZONE, stepFor } from './step-range.js'
 
 /** What rows of all tasks share. */
 export interface RowShape {
@@ -56,7 +54,7 @@ export function sizeRows(
     const sparse = (['exact', 'sign', 'int4'] as const).map((code) =>
       row(code, sparseAt(code, groups, target, dtype)),
     )
-    const step = stepAt(groups, target)
+    const step = stepFor(groups, DEFAULT_DEAD_ZONE, target)
     return [...sparse, row('step', stepRate(groups, step, DEFAULT_DEAD_ZONE), step)]
   })
   return [...exact, ...sized]
@@ -70,15 +68,4 @@ function sparseAt(
 ): CodeRate {
   const rate = (density: number) => sparseRate(code, groups, density, dtype)
   return rate(solveRate((density) => rate(density).bits, target, { least: 0, most: 1 }))
-}
-
-/** The smallest Δ whose codes fit. */
-function stepAt(groups: readonly ResidualBins[], target: number): number {
-  const most = groups.reduce((bound, bins) => Math.max(bound, bins.bound), 0)
-  if (most === 0) return 1
-  // Nothing exceeds the dead zone of twice the largest residual.
-  return solveRate((step) => stepRate(groups, step, DEFAULT_DEAD_ZONE).bits, target, {
-    least: 2 * most,
-    most: most * 2 ** -16,
-  })
 }

@@ -2,7 +2,6 @@ import { markAsUntransferable } from 'node:worker_threads'
 import { callNative, mapNativeError } from '../binding/call-native.js'
 import { native } from '../binding/load-binding.js'
 import type { Checkpoint, Dtype } from '../checkpoint/checkpoint-types.js'
-import { quoteName } from '../errors/quote-name.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import type { Pack } from '../pack/pack-types.js'
@@ -11,6 +10,7 @@ import { viewOf } from './host-memory.js'
 import { type HostMemory, switchHost } from './host-switch.js'
 import type { HostTask } from './host-task.js'
 import type { HostArray, HostModel, HostTensor } from './host-types.js'
+import { modelClosed, noTensor } from './load-errors.js'
 import type { SwitchOptions } from './load-types.js'
 import { allocateTensor, type TaskTensorData } from './materialize-tensor.js'
 
@@ -174,20 +174,11 @@ export class HostFamily implements HostModel {
   #tensor(name: string): HostTensor {
     const tensor = this.tensors.get(name)
     if (tensor !== undefined) return tensor
-    const what = this.task === null ? 'the merged model' : `task '${this.task}'`
-    throw new TaskfoldError('NOT_FOUND', `${what} has no tensor ${quoteName(name)}`, {
-      file: this.#parts.pack.folder,
-      task: this.task ?? undefined,
-      tensor: name,
-      hint: 'model.tensors has all names',
-    })
+    throw noTensor(this.#parts.pack.folder, this.task, name)
   }
 
   #requireOpen(): void {
     if (this.#closing === undefined) return
-    throw new TaskfoldError('INVALID_ARGUMENT', `${this.#parts.pack.folder}: this model was closed`, {
-      file: this.#parts.pack.folder,
-      hint: 'load it again with family.load',
-    })
+    throw modelClosed(this.#parts.pack.folder)
   }
 }

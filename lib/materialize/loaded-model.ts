@@ -1,11 +1,9 @@
 import type { NativeResidentModel } from '../binding/binding-types.js'
 import { callNative } from '../binding/call-native.js'
 import type { OpenedDevice } from '../binding/choose-device.js'
-import { quoteName } from '../errors/quote-name.js'
-import { TaskfoldError } from '../errors/taskfold-error.js'
 import { throwIfAborted } from '../errors/throw-if-aborted.js'
 import type { Pack } from '../pack/pack-types.js'
-import { explainDevice } from './load-errors.js'
+import { explainDevice, modelClosed, noTensor } from './load-errors.js'
 import type { ModelPlan, PlacedTensor, TaskPlan } from './load-plan.js'
 import { loadTask, openPlan } from './load-task.js'
 import type { LoadedModel, LoadedTensor, SharedModel, SharedTensor, SwitchOptions } from './load-types.js'
@@ -161,20 +159,11 @@ export class ResidentFamily implements LoadedModel {
   #place(name: string): PlacedTensor {
     const place = this.#places().get(name)
     if (place !== undefined) return place
-    const what = this.task === null ? 'the merged model' : `task '${this.task}'`
-    throw new TaskfoldError('NOT_FOUND', `${what} has no tensor ${quoteName(name)}`, {
-      file: this.#parts.pack.folder,
-      task: this.task ?? undefined,
-      tensor: name,
-      hint: 'model.tensors has all names',
-    })
+    throw noTensor(this.#parts.pack.folder, this.task, name)
   }
 
   #requireOpen(): void {
     if (this.#closing === undefined) return
-    throw new TaskfoldError('INVALID_ARGUMENT', `${this.#parts.pack.folder}: this model was closed`, {
-      file: this.#parts.pack.folder,
-      hint: 'load it again with family.load',
-    })
+    throw modelClosed(this.#parts.pack.folder)
   }
 }

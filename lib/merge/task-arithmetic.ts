@@ -1,3 +1,4 @@
+import { shortestF32 } from '../checkpoint/shortest-f32.js'
 import { TaskfoldError } from '../errors/taskfold-error.js'
 import type { MergeMethod } from './merge-method.js'
 
@@ -25,13 +26,4 @@ export const taskArithmetic: MergeMethod<TaskArithmeticParameters> = {
   },
   describe: ({ lambda }) => ({ lambda: shortestF32(lambda) }),
   job: (tensors, { lambda }) => ({ tensors, lambda }),
-}
-
-/** 0.3 rounded to f32 prints as 0.30000001192092896 in f64: the fewest digits that round back are what people typed. */
-function shortestF32(value: number): number {
-  for (let digits = 1; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits))
-    if (Object.is(Math.fround(short), value)) return short
-  }
-  return value
 }

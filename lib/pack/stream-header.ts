@@ -1,5 +1,6 @@
 import type { StreamCodec } from '../binding/binding-types.js'
 import { compareNames, nameProblem } from '../checkpoint/names.js'
+import { shortestF32 } from '../checkpoint/shortest-f32.js'
 import { type FieldContext, invalid, JsonFields } from './json-fields.js'
 import { DELTA_METADATA_KEY, FORMAT_VERSION, type TaskTensor } from './pack-format.js'
 import { headerFields, parseTaskTensor } from './parse-delta-header.js'
@@ -130,12 +131,4 @@ function describe(name: string, tensor: TaskTensor): unknown {
   if (!('stem' in tensor) || tensor.stem !== name) return tensor
   const { stem: _, ...rest } = tensor
   return rest
-}
-
-function shortestF32(value: number): number {
-  for (let digits = 1; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits))
-    if (Math.fround(short) === value) return short
-  }
-  return value
 }
