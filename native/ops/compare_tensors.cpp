@@ -87,16 +87,12 @@ void AddBlock(const TensorDifference& block, TensorDifference* total) {
 std::vector<TensorDifference> CompareTensors(const std::vector<CompareTensor>& tensors, RunControl& control) {
   control.ThrowIfCancelled();
   WorkList list;
-  std::vector<std::unique_ptr<Remainder>> remainders(tensors.size());
-  for (size_t i = 0; i < tensors.size(); i++) {
-    const CompareTensor& tensor = tensors[i];
+  for (const CompareTensor& tensor : tensors) {
     CheckOperandLength(tensor.name, "merged", tensor.merged, tensor.elements, tensor.dtype);
     CheckOperandLength(tensor.name, "against", tensor.against.region, tensor.elements, tensor.against.dtype);
-    NamingTensor(tensor.name, [&, at = i] {
-      remainders[at] = OpenRemainder(tensor.name, tensor.elements, tensor.dtype, tensor.delta, tensor.coded);
-    });
     list.Add(BlockCount(tensor.elements));
   }
+  const std::vector<std::unique_ptr<Remainder>> remainders = OpenRemainders(tensors);
   std::vector<TensorDifference> blocks(list.items());
   ScratchPerWorker scratches(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {

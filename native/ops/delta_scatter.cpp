@@ -81,14 +81,7 @@ void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& contr
     }
     return ScatterOnDevices(*devices, tensors, decoders, control);
   }
-  std::vector<std::unique_ptr<Remainder>> remainders(tensors.size());
-  for (size_t i = 0; i < tensors.size(); i++) {
-    NamingTensor(tensors[i].name, [&, at = i] {
-      const ScatterTensor& tensor = tensors[at];
-      remainders[at] = OpenRemainder(tensor.name, tensor.elements, tensor.dtype, tensor.delta, tensor.coded);
-    });
-  }
-  ScatterOnCpu(tensors, remainders, control);
+  ScatterOnCpu(tensors, OpenRemainders(tensors), control);
 }
 
 }  // namespace taskfold

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "core/region.h"
 #include "core/run_control.h"
 #include "ops/coded_task.h"
@@ -35,6 +36,19 @@ struct ScatterTensor {
 std::unique_ptr<Remainder> OpenRemainder(const std::string& name, uint64_t elements, Dtype dtype,
                                          const std::optional<DeltaRegions>& delta,
                                          const std::optional<CodedRemainder>& coded);
+
+/// The same for each tensor of a job; errors name the tensor.
+template <class Tensor>
+std::vector<std::unique_ptr<Remainder>> OpenRemainders(const std::vector<Tensor>& tensors) {
+  std::vector<std::unique_ptr<Remainder>> remainders;
+  for (const Tensor& tensor : tensors) {
+    NamingTensor(tensor.name, [&] {
+      remainders.push_back(
+          OpenRemainder(tensor.name, tensor.elements, tensor.dtype, tensor.delta, tensor.coded));
+    });
+  }
+  return remainders;
+}
 
 /// out = merged with the task's remainder applied; without one a copy. In parallel over blocks.
 void ScatterTensors(const std::vector<ScatterTensor>& tensors, RunControl& control);

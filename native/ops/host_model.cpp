@@ -57,17 +57,15 @@ void CheckEntries(const std::string& tensor, const EntryArrays& entries, uint64_
 /// Calls each(tensor, remainder, block, elements of the block, scratch) in parallel.
 template <class F>
 void ForEachBlock(const std::vector<CollectTensor>& tensors, RunControl& control, const F& each) {
-  std::vector<std::unique_ptr<Remainder>> remainders(tensors.size());
   WorkList list;
-  for (size_t i = 0; i < tensors.size(); i++) {
-    const CollectTensor& tensor = tensors[i];
+  for (const CollectTensor& tensor : tensors) {
     CheckOperandLength(tensor.name, "merged", tensor.merged, tensor.elements, tensor.dtype);
-    NamingTensor(tensor.name, [&, at = i] {
-      remainders[at] = OpenRemainder(tensor.name, tensor.elements, tensor.dtype, tensor.delta, tensor.coded);
-    });
-    if (!remainders[i]) Refuse("INVALID_ARGUMENT", tensor.name, "there is no remainder to collect");
+    if (!tensor.delta && !tensor.coded) {
+      Refuse("INVALID_ARGUMENT", tensor.name, "there is no remainder to collect");
+    }
     list.Add(BlockCount(tensor.elements));
   }
+  const std::vector<std::unique_ptr<Remainder>> remainders = OpenRemainders(tensors);
   ScratchPerWorker scratches(control.threads());
   ParallelFor(list.items(), control.threads(), [&](size_t item, unsigned worker) {
     control.ThrowIfCancelled();
