@@ -6,6 +6,7 @@ import { emulatedGpu } from '../helpers/emulated-gpu.js'
 import { differences, openSample } from '../helpers/loaded-models.js'
 import { seededRandom } from '../helpers/random.js'
 import { tempFolder } from '../helpers/temp-folder.js'
+import { callsTakeTurns } from '../helpers/wanted-tensors.js'
 import { foldWritten, writeFamily } from '../property/check-family.js'
 import { familyCase } from '../property/random-settings.js'
 
@@ -66,18 +67,7 @@ test.serial('θ* itself, and a task that is entered twice', async (t) => {
 test.serial('calls at once run one after the other', async (t) => {
   const family = await openSample(tempFolder(t))
   const model = await family.load('one', { device })
-  const one = (await family.tensor('a', { task: 'one' })).data
-  const two = (await family.tensor('a', { task: 'two' })).data
-  const [first, , second, , third] = await Promise.all([
-    model.read('a'),
-    model.switchTo('two'),
-    model.read('a'),
-    model.switchTo('one'),
-    model.read('a'),
-    model.close(),
-  ])
-  const got = [first, second, third].map(({ data }) => Buffer.from(data))
-  t.deepEqual(got, [Buffer.from(one), Buffer.from(two), Buffer.from(one)])
+  await callsTakeTurns(t, family, model)
 })
 
 test.serial('handles and DLPack addresses', async (t) => {

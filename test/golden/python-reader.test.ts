@@ -37,6 +37,20 @@ function sha256(data: Uint8Array): string {
   return createHash('sha256').update(data).digest('hex')
 }
 
+/** Every tensor of every task of a family, as the reader and as taskfold give it. */
+async function readsTheSame(t: ExecutionContext, root: string): Promise<void> {
+  const family = await openFamily(root)
+  for (const task of family.tasks) {
+    const { status, out, err } = python(root, task)
+    t.is(status, 0, err)
+    const found: Rows = {}
+    for await (const { name, dtype, shape, data } of family.tensors(task)) {
+      found[name] = { dtype, shape, sha256: sha256(data) }
+    }
+    t.deepEqual(sorted(Object.entries(JSON.parse(out) as Rows)), sorted(Object.entries(found)), root)
+  }
+}
+
 test('an independent reader finds the same tensors in a pack written by hand', async (t) => {
   if (!hasPython(t)) return
   const folder = tempFolder(t)
@@ -66,48 +80,20 @@ test('it agrees with what taskfold unfolds, and sees a changed byte', async (t) 
 
 test('it reads the committed family of format 1 as taskfold does', async (t) => {
   if (!hasPython(t)) return
-  const family = await openFamily(golden)
-  for (const task of family.tasks) {
-    const rows = JSON.parse(python(golden, task).out) as Rows
-    const found: Rows = {}
-    for await (const { name, dtype, shape, data } of family.tensors(task)) {
-      found[name] = { dtype, shape, sha256: sha256(data) }
-    }
-    t.deepEqual(sorted(Object.entries(rows)), sorted(Object.entries(found)))
-  }
+  await readsTheSame(t, golden)
 })
 
 test('it reads the committed families of other sparse codes as taskfold does', async (t) => {
   if (!hasPython(t)) return
   for (const name of ['coded', 'whole', 'sign', 'int4']) {
-    const root = fileURLToPath(new URL(`v1-sparse/${name}`, import.meta.url))
-    const family = await openFamily(root)
-    for (const task of family.tasks) {
-      const { status, out, err } = python(root, task)
-      t.is(status, 0, err)
-      const found: Rows = {}
-      for await (const { name, dtype, shape, data } of family.tensors(task)) {
-        found[name] = { dtype, shape, sha256: sha256(data) }
-      }
-      t.deepEqual(sorted(Object.entries(JSON.parse(out) as Rows)), sorted(Object.entries(found)), root)
-    }
+    await readsTheSame(t, fileURLToPath(new URL(`v1-sparse/${name}`, import.meta.url)))
   }
 })
 
 test('it merges the committed LoRA tasks as taskfold does, bit for bit', async (t) => {
   if (!hasPython(t)) return
   for (const name of ['family', 'referred']) {
-    const root = fileURLToPath(new URL(`v1-lora/${name}`, import.meta.url))
-    const family = await openFamily(root)
-    for (const task of family.tasks) {
-      const { status, out, err } = python(root, task)
-      t.is(status, 0, err)
-      const found: Rows = {}
-      for await (const { name, dtype, shape, data } of family.tensors(task)) {
-        found[name] = { dtype, shape, sha256: sha256(data) }
-      }
-      t.deepEqual(sorted(Object.entries(JSON.parse(out) as Rows)), sorted(Object.entries(found)))
-    }
+    await readsTheSame(t, fileURLToPath(new URL(`v1-lora/${name}`, import.meta.url)))
   }
 })
 

@@ -1,8 +1,6 @@
-import { join } from 'node:path'
-import { readCheckpoint } from '../../lib/checkpoint/open-checkpoint.js'
-import { readTensor } from '../../lib/checkpoint/read-tensor.js'
 import type { HostModel } from '../../lib/materialize/host-types.js'
 import type { Family } from '../../lib/materialize/open-family.js'
+import { wantedTensors } from './wanted-tensors.js'
 
 /**
  * Every tensor in memory against the family's; what differs.
@@ -12,13 +10,7 @@ import type { Family } from '../../lib/materialize/open-family.js'
  * @returns one line a difference
  */
 export async function hostDifferences(family: Family, model: HostModel): Promise<string[]> {
-  const wanted = new Map<string, { dtype: string; shape: readonly number[]; data: Uint8Array }>()
-  if (model.task === null) {
-    const merged = await readCheckpoint(join(family.path, 'merged'))
-    for (const name of merged.tensors.keys()) wanted.set(name, await readTensor(merged, name))
-  } else {
-    for await (const tensor of family.tensors(model.task)) wanted.set(tensor.name, tensor)
-  }
+  const wanted = await wantedTensors(family, model.task)
   const found: string[] = []
   if (String([...model.tensors.keys()]) !== String([...wanted.keys()])) found.push('names')
   for (const [name, { dtype, shape, data }] of wanted) {

@@ -1,20 +1,13 @@
 import { join } from 'node:path'
-import { readCheckpoint } from '../../lib/checkpoint/open-checkpoint.js'
-import { readTensor } from '../../lib/checkpoint/read-tensor.js'
 import type { LoadedModel } from '../../lib/materialize/load-types.js'
 import { type Family, openFamily } from '../../lib/materialize/open-family.js'
 import { type NaiveFamily, naivePack } from './naive-pack.js'
 import { sampleFamily } from './sample-family.js'
+import { wantedTensors } from './wanted-tensors.js'
 
 /** Every tensor on the device against the CPU's; names that differ. */
 export async function differences(family: Family, model: LoadedModel): Promise<string[]> {
-  const wanted = new Map<string, { dtype: string; shape: readonly number[]; data: Uint8Array }>()
-  if (model.task === null) {
-    const merged = await readCheckpoint(join(family.path, 'merged'))
-    for (const name of merged.tensors.keys()) wanted.set(name, await readTensor(merged, name))
-  } else {
-    for await (const tensor of family.tensors(model.task)) wanted.set(tensor.name, tensor)
-  }
+  const wanted = await wantedTensors(family, model.task)
   const found: string[] = []
   if (String([...model.tensors.keys()]) !== String([...wanted.keys()])) found.push('names')
   for (const [name, { dtype, shape, data }] of wanted) {

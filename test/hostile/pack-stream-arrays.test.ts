@@ -1,7 +1,6 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { TaskfoldError } from '../../lib/errors/taskfold-error.js'
 import { materialize } from '../../lib/materialize/materialize.js'
 import { materializeTensor } from '../../lib/materialize/materialize-tensor.js'
@@ -12,11 +11,10 @@ import { type Random, seededRandom } from '../helpers/random.js'
 import {
   assertTyped,
   CODES,
-  copyFamily,
   DELTA,
   DIRECTORY,
   editManifest,
-  foldStreams,
+  foldedOnce,
   type Parts,
   readParts,
   resize,
@@ -25,11 +23,7 @@ import {
   writeParts,
 } from './stream-lies.js'
 
-/** Folded once, copied for every lie. */
-const folded = mkdtempSync(join(tmpdir(), 'taskfold-stream-'))
-test.before(() => foldStreams(folded))
-test.after.always(() => rmSync(folded, { recursive: true, force: true }))
-const family = (t: ExecutionContext) => copyFamily(t, folded)
+const family = foldedOnce(test)
 
 const bytesOf = ({ stored }: Parts, name: string) => stored.get(name)!.data
 

@@ -1,7 +1,6 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import type { ErrorCode } from '../../lib/errors/error-codes.js'
 import { TaskfoldError } from '../../lib/errors/taskfold-error.js'
 import { materialize } from '../../lib/materialize/materialize.js'
@@ -11,12 +10,11 @@ import { verify } from '../../lib/report/verify.js'
 import {
   assertTyped,
   CODES,
-  copyFamily,
   DELTA,
   DIRECTORY,
   type Edit,
   editManifest,
-  foldStreams,
+  foldedOnce,
   type Parts,
   readParts,
   resize,
@@ -24,11 +22,7 @@ import {
   writeParts,
 } from './stream-lies.js'
 
-/** Folded once, copied for every lie. */
-const folded = mkdtempSync(join(tmpdir(), 'taskfold-stream-'))
-test.before(() => foldStreams(folded))
-test.after.always(() => rmSync(folded, { recursive: true, force: true }))
-const family = (t: ExecutionContext) => copyFamily(t, folded)
+const family = foldedOnce(test)
 
 test('an honest family, and one whose delta file is written anew, are used without an error', async (t) => {
   const root = family(t)

@@ -1,6 +1,7 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ExecutionContext } from 'ava'
+import type { ExecutionContext, TestFn } from 'ava'
 import { TaskfoldError } from '../../lib/errors/taskfold-error.js'
 import { fold } from '../../lib/fold/fold.js'
 import { seededRandom } from '../helpers/random.js'
@@ -135,4 +136,17 @@ export function resize(stored: Parts['stored'], name: string, length: number): v
   const data = new Uint8Array(length)
   data.set(stored.get(name)!.data.subarray(0, length))
   stored.set(name, { dtype: 'U8', shape: [length], data })
+}
+
+/**
+ * Folds once for a test file; every lie gets a copy.
+ *
+ * @param test - of ava
+ * @returns makes a copy for one test
+ */
+export function foldedOnce(test: TestFn): (t: ExecutionContext) => string {
+  const folded = mkdtempSync(join(tmpdir(), 'taskfold-stream-'))
+  test.before(() => foldStreams(folded))
+  test.after.always(() => rmSync(folded, { recursive: true, force: true }))
+  return (t) => copyFamily(t, folded)
 }

@@ -11,6 +11,7 @@ import { loraBase, loraLayers } from '../../helpers/lora-models.js'
 import { type NaiveFamily, naivePack } from '../../helpers/naive-pack.js'
 import { seededRandom } from '../../helpers/random.js'
 import { tempFolder } from '../../helpers/temp-folder.js'
+import { callsTakeTurns } from '../../helpers/wanted-tensors.js'
 import { writePeftAdapter } from '../../helpers/write-adapter.js'
 import { writeModel } from '../../helpers/write-model.js'
 import { foldWritten, writeFamily } from '../../property/check-family.js'
@@ -195,18 +196,7 @@ test('tasks that were not used for longest are dropped when memory is short', as
 test('calls at once run one after the other', async (t) => {
   const family = await openSample(tempFolder(t))
   const model = await family.load('one')
-  const one = (await family.tensor('a', { task: 'one' })).data
-  const two = (await family.tensor('a', { task: 'two' })).data
-  const [first, , second, , third] = await Promise.all([
-    model.read('a'),
-    model.switchTo('two'),
-    model.read('a'),
-    model.switchTo('one'),
-    model.read('a'),
-    model.close(),
-  ])
-  const got = [first, second, third].map(({ data }) => Buffer.from(data))
-  t.deepEqual(got, [Buffer.from(one), Buffer.from(two), Buffer.from(one)])
+  await callsTakeTurns(t, family, model)
 })
 
 test('a signal ends loading, and a listener sees it go on', async (t) => {
